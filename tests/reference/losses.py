@@ -1,0 +1,23 @@
+"""Losses of whole batches, with their gradients. The CTC loss has a file of its own."""
+
+import numpy as np
+
+from reference.sequences import as_float64
+
+
+def softmax_cross_entropy(logits, targets, sample_weight=None):
+    """Weighted mean of -log softmax(logits[b])[targets[b]] over the rows of a batch.
+
+    logits (B, C), targets (B,) integers, sample_weight (B,) or None -> loss, grad_logits (B, C).
+    """
+    logits = as_float64(logits)
+    weight = np.ones(len(logits)) if sample_weight is None else as_float64(sample_weight)
+    weight = weight / weight.sum()
+    loss, grad = 0.0, np.zeros_like(logits)
+    for b, target in enumerate(targets):
+        shifted = logits[b] - logits[b].max()
+        log_probs = shifted - np.log(np.exp(shifted).sum())
+        loss -= weight[b] * log_probs[target]
+        grad[b] = weight[b] * np.exp(log_probs)
+        grad[b, target] -= weight[b]
+    return loss, grad
