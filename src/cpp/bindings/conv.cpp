@@ -1,0 +1,5 @@
+#include "bindings/arrays.h"
+
+namespace pyseq {
+void register_conv1d(py::module_&) {}
+}  // namespace pyseq

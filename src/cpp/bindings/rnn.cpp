@@ -1,0 +1,5 @@
+#include "bindings/arrays.h"
+
+namespace pyseq {
+void register_rnn(py::module_&) {}
+}  // namespace pyseq

@@ -1,0 +1,61 @@
+#include "bindings/arrays.h"
+#include "runtime/dispatch.h"
+#include "runtime/parallel.h"
+
+namespace pyseq {
+
+namespace {
+
+py::list tier_names(bool supported_only) {
+  int count = 0;
+  const Tier* all = tiers(&count);
+  py::list names;
+  for (int i = 0; i < count; i++)
+    if (!supported_only || all[i].supported()) names.append(all[i].name);
+  return names;
+}
+
+std::string joined(const py::list& names) { return py::str(", ").attr("join")(names).cast<std::string>(); }
+
+void select_at_import() {
+  const char* forced = std::getenv("PYSEQ_ISA");
+  if (forced && !*forced) forced = nullptr;
+  if (select_tier(forced)) return;
+  throw py::import_error("PYSEQ_ISA is '" + std::string(forced ? forced : "") + "', but this build on this CPU has: " +
+                         joined(tier_names(true)) + ". Set it to one of these, or unset it for the best.");
+}
+
+py::array activation(const std::string& name, const py::array& x) {
+  const Activation which = name == "sigmoid" ? Activation::kSigmoid
+                           : name == "tanh"  ? Activation::kTanh
+                           : name == "exp"   ? Activation::kExp
+                                             : (reject("name", "sigmoid, tanh or exp"), Activation::kExp);
+  return by_dtype(x, "x", [&](auto zero) -> py::array {
+    using R = decltype(zero);
+    py::array_t<R> y(x.size());
+    kernels<R>().activation(which, flat<R>(x, "x", -1), y.mutable_data(), x.size());
+    return y;
+  });
+}
+
+}  // namespace
+
+void register_runtime(py::module_& m) {
+  select_at_import();
+  m.def("active_tier", &active_tier, "Name of the instruction-set tier in use.");
+  m.def("available_tiers", [] { return tier_names(true); }, "Tiers that this build has and this CPU runs.");
+  m.def("compiled_tiers", [] { return tier_names(false); }, "Tiers that this build has.");
+  m.def("vector_bytes", [] { return kernel_table().vector_bytes; }, "Width of a vector of the tier in use.");
+  m.def("get_num_threads", &max_threads, "Threads a kernel may use now.");
+  m.def("compiler", [] { return PYSEQ_COMPILER; }, "The compiler that built the kernels.");
+  m.def("activation", &activation, py::arg("name"), py::arg("x"), "sigmoid, tanh or exp of a flat array.");
+
+  py::list cells;
+#define PYSEQ_CELL(id, type, name, gates, has_cell_state) \
+  cells.append(py::make_tuple(name, static_cast<int>(Cell::id), gates, has_cell_state));
+#include "rnn/cells.def"
+#undef PYSEQ_CELL
+  m.attr("CELLS") = py::tuple(cells);  // (name, code, gates, has a cell state)
+}
+
+}  // namespace pyseq

@@ -1,0 +1,178 @@
+// y = x W^T + b and its gradients; embedding rows and their gradient.
+#include "gemm/tile.h"
+#include "runtime/parallel.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+constexpr int64_t kRowBlock = 64;     // rows whose pointers are laid out at a time
+constexpr int64_t kFrameBlock = 256;  // frames of a weight-gradient pass: its packed operands stay in L1 and L2
+constexpr int kOuterVectors = 2;      // 12 x 2 tiles for sums over frames (6 x 2 with 16 registers)
+
+template <class R>
+struct DenseWork {
+  R *weight, *bias;         // packed forward operand
+  R *weight_t;              // packed backward operand
+  R *a, *b, *c;             // weight gradient, one thread: packed operands, sums
+  int64_t per_thread;       // numbers of (a, b, c) a thread
+  static constexpr int W = kLanes<R>, MR = tile_rows(kOuterVectors), NV = kOuterVectors;
+
+  DenseWork(const Dense<R>& d, int threads, Arena& arena) {
+    const int64_t strips = ceil_div(d.inputs, NV * W);
+    weight = arena.take<R>(panels_size<R>(d.inputs, d.outputs));
+    bias = arena.take<R>(round_up(d.outputs, W));
+    weight_t = arena.take<R>(panels_size<R>(d.outputs, d.inputs));
+    per_thread = round_up(kFrameBlock * MR, W) + kFrameBlock * NV * W + round_up(d.outputs, MR) * strips * NV * W;
+    a = arena.take<R>(per_thread * threads);
+    b = a ? a + round_up(kFrameBlock * MR, W) : nullptr;
+    c = a ? b + kFrameBlock * NV * W : nullptr;
+  }
+};
+
+template <class R>
+int dense_threads(const Dense<R>& d) {
+  return threads_for(2.0 * static_cast<double>(d.rows) * static_cast<double>(d.inputs) * static_cast<double>(d.outputs));
+}
+
+template <class R>
+int64_t dense_workspace(const Dense<R>& d) noexcept {
+  Arena count(nullptr);
+  DenseWork<R> work(d, max_threads(), count);
+  return count.used();
+}
+
+// Rows [row0, row1) of a product whose operands have plain strides.
+template <class R>
+void strided_rows(RowProduct<R> p, const R* a, int64_t a_stride, R* out, int64_t out_stride, int64_t row0, int64_t row1) {
+  const R* a_rows[kRowBlock];
+  R* out_rows[kRowBlock];
+  p.a = a_rows;
+  p.out = out_rows;
+  for (int64_t r = row0; r < row1; r += kRowBlock) {
+    const int64_t n = min_of(kRowBlock, row1 - r);
+    for (int64_t i = 0; i < n; i++) {
+      a_rows[i] = a + (r + i) * a_stride;
+      out_rows[i] = out + (r + i) * out_stride;
+    }
+    row_product(p, n);
+  }
+}
+
+template <class R>
+struct DenseContext {
+  const Dense<R>& d;
+  DenseWork<R>& work;
+};
+
+template <class R>
+void forward_thread(void* context, int thread, int threads) {
+  const auto& [d, work] = *static_cast<DenseContext<R>*>(context);
+  RowProduct<R> p = {nullptr, 1, d.inputs, 0, work.weight, d.bias ? work.bias : nullptr, nullptr, d.outputs, false};
+  strided_rows(p, d.x, d.x_stride, d.y, d.y_stride, piece_start(d.rows, threads, thread),
+               piece_start(d.rows, threads, thread + 1));
+}
+
+template <class R>
+void dense_forward(const Dense<R>& d) noexcept {
+  Arena arena(d.workspace);
+  DenseWork<R> work(d, max_threads(), arena);
+  pack_panels(work.weight, d.inputs, d.outputs, [&](int64_t k, int64_t c) { return d.weight[c * d.inputs + k]; });
+  if (d.bias) memcpy(work.bias, d.bias, static_cast<size_t>(d.outputs) * sizeof(R));
+  DenseContext<R> context = {d, work};
+  run_parallel(dense_threads(d), forward_thread<R>, &context);
+}
+
+// Rows [o0, o1) of grad_weight[o][i] = sum_r grad_y[r][o] x[r][i], each summed in the order of rows.
+template <class R>
+void weight_gradient(const Dense<R>& d, DenseWork<R>& work, int thread, int64_t o0, int64_t o1) {
+  using Work = DenseWork<R>;
+  constexpr int W = Work::W, MR = Work::MR, NV = Work::NV;
+  R *a = work.a + work.per_thread * thread, *b = work.b + work.per_thread * thread, *c = work.c + work.per_thread * thread;
+  const int64_t strips = ceil_div(d.inputs, NV * W), tiles = ceil_div(o1 - o0, MR);
+  memset(c, 0, static_cast<size_t>(round_up(o1 - o0, MR) * strips * NV * W) * sizeof(R));
+  for (int64_t r0 = 0; r0 < d.rows; r0 += kFrameBlock) {
+    const int64_t n = min_of(kFrameBlock, d.rows - r0);
+    for (int64_t s = 0; s < strips; s++) {
+      const int64_t i0 = s * NV * W, wide = min_of<int64_t>(NV * W, d.inputs - i0);
+      for (int64_t r = 0; r < n; r++) {
+        memcpy(b + r * NV * W, d.x + (r0 + r) * d.x_stride + i0, static_cast<size_t>(wide) * sizeof(R));
+        for (int64_t i = wide; i < NV * W; i++) b[r * NV * W + i] = 0;
+      }
+      for (int64_t q = 0; q < tiles; q++) {
+        const int64_t first = o0 + q * MR, rows = min_of<int64_t>(MR, o1 - first);
+        for (int64_t r = 0; r < n; r++)
+          for (int64_t i = 0; i < rows; i++) a[r * rows + i] = d.grad_y[(r0 + r) * d.grad_y_stride + first + i];
+        with_rows<MR>(static_cast<int>(rows), [&](auto mr) {
+          outer_tile<R, decltype(mr)::value, NV>(n, a, b, NV * W, c + (q * strips + s) * MR * NV * W);
+        });
+      }
+    }
+  }
+  for (int64_t o = o0; o < o1; o++)
+    for (int64_t s = 0; s < strips; s++)
+      memcpy(d.grad_weight + o * d.inputs + s * NV * W,
+             c + (((o - o0) / MR * strips + s) * MR + (o - o0) % MR) * NV * W,
+             static_cast<size_t>(min_of<int64_t>(NV * W, d.inputs - s * NV * W)) * sizeof(R));
+}
+
+template <class R>
+void backward_thread(void* context, int thread, int threads) {
+  const auto& [d, work] = *static_cast<DenseContext<R>*>(context);
+  if (d.grad_x) {
+    RowProduct<R> p = {nullptr, 1, d.outputs, 0, work.weight_t, nullptr, nullptr, d.inputs, false};
+    strided_rows(p, d.grad_y, d.grad_y_stride, d.grad_x, d.inputs, piece_start(d.rows, threads, thread),
+                 piece_start(d.rows, threads, thread + 1));
+  }
+  const int64_t o0 = piece_start(d.outputs, threads, thread), o1 = piece_start(d.outputs, threads, thread + 1);
+  weight_gradient(d, work, thread, o0, o1);
+  if (!d.grad_bias) return;
+  for (int64_t o = o0; o < o1; o++) d.grad_bias[o] = 0;
+  for (int64_t r = 0; r < d.rows; r++)
+    for (int64_t o = o0; o < o1; o++) d.grad_bias[o] += d.grad_y[r * d.grad_y_stride + o];
+}
+
+template <class R>
+void dense_backward(const Dense<R>& d) noexcept {
+  Arena arena(d.workspace);
+  DenseWork<R> work(d, max_threads(), arena);
+  if (d.grad_x)
+    pack_panels(work.weight_t, d.outputs, d.inputs, [&](int64_t k, int64_t c) { return d.weight[k * d.inputs + c]; });
+  DenseContext<R> context = {d, work};
+  run_parallel(dense_threads(d), backward_thread<R>, &context);
+}
+
+template <class R>
+void embedding_forward(const Embedding<R>& e) noexcept {
+  for (int64_t r = 0; r < e.rows; r++)
+    memcpy(e.y + r * e.dim, e.weight + e.tokens[r] * e.dim, static_cast<size_t>(e.dim) * sizeof(R));
+}
+
+template <class R>
+void embedding_backward(const Embedding<R>& e) noexcept {
+  memset(e.grad_weight, 0, static_cast<size_t>(e.vocabulary * e.dim) * sizeof(R));
+  for (int64_t r = 0; r < e.rows; r++) {
+    R* g = e.grad_weight + e.tokens[r] * e.dim;
+    const R* y = e.grad_y + r * e.dim;
+    for (int64_t i = 0; i < e.dim; i++) g[i] += y[i];
+  }
+}
+
+template <class R>
+void fill(Kernels<R>& k) {
+  k.dense_workspace = dense_workspace<R>;
+  k.dense_forward = dense_forward<R>;
+  k.dense_backward = dense_backward<R>;
+  k.embedding_forward = embedding_forward<R>;
+  k.embedding_backward = embedding_backward<R>;
+}
+
+}  // namespace
+
+void fill_dense(KernelTable& table) noexcept {
+  fill(table.f32);
+  fill(table.f64);
+}
+
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

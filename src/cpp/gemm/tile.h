@@ -1,0 +1,149 @@
+// The inner loops that every product shares. A tile is MR rows of NV vectors of sums in registers.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+// Most rows of a tile nv vectors wide. One vector wide, two thirds of the registers already cover the latency.
+constexpr int tile_rows(int nv) { return nv == 1 ? kAccumulators * 2 / 3 : kAccumulators / nv; }
+
+// Most vectors in a panel of packed weights.
+constexpr int kPanelVectors = 4;
+
+// acc[i][OFF + j] += sum_k a(i, k) * b[k][j], in the order of k; b has `ldb` numbers a line.
+// a(i, k) is a scalar to broadcast.
+template <class R, int MR, int NV, int LD, int OFF, class A>
+PYSEQ_INLINE void multiply_add(Vec<R> (&acc)[MR][LD], int64_t K, const A& a, const R* b, int64_t ldb) {
+#pragma GCC unroll 1
+  for (int64_t k = 0; k < K; k++) {
+    Vec<R> line[NV];
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) line[j] = load(b + k * ldb + kLanes<R> * j);
+    PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
+      const Vec<R> s = splat(a(i, k));
+      PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[i][OFF + j] = fma(s, line[j], acc[i][OFF + j]);
+    }
+  }
+}
+
+// f(Int<rows>) for 1 <= rows <= M.
+template <int M, class F>
+PYSEQ_INLINE void with_rows(int rows, const F& f) {
+  if constexpr (M > 0) {
+    if (rows == M) f(Int<M>{});
+    else with_rows<M - 1>(rows, f);
+  }
+}
+
+// f(first, Int<rows>) over n rows in blocks of nearly equal size, at most M. A row's result must not depend on
+// the block it falls into.
+template <int M, class F>
+PYSEQ_INLINE void row_blocks(int64_t n, const F& f) {
+  const int64_t blocks = ceil_div(n, M);
+  int64_t first = 0;
+  for (int64_t q = 0; q < blocks; q++) {
+    const int rows = static_cast<int>(n / blocks + (q < n % blocks));
+    with_rows<M>(rows, [&](auto mr) { f(first, mr); });
+    first += rows;
+  }
+}
+
+// ---------------------------------------------------------------- rows of scalars times packed weights
+
+//   out[i][c] = (accumulate ? out[i][c] : 0) + bias[c] + sum_k a[i][k] * b[k][c]
+// A row of `a` is `blocks` runs of `run` numbers, `block_stride` apart. b is packed in panels of
+// kPanelVectors vectors (the last may be narrower): [panel][blocks * run][vectors * lanes].
+template <class R>
+struct RowProduct {
+  const R* const* a;    // [rows]
+  int64_t blocks, run, block_stride;
+  const R* b;
+  const R* bias;        // [columns rounded up to vectors], may be null
+  R* const* out;        // [rows]
+  int64_t columns;      // of out; not a multiple of the vector: the last one is stored in part
+  bool accumulate;
+};
+
+template <class R, int MR, int NV>
+PYSEQ_TILE void row_product_tile(const RowProduct<R>& p, int64_t row, const R* b, int64_t column) {
+  constexpr int W = kLanes<R>;
+  Vec<R> acc[MR][NV];
+  PYSEQ_UNROLL for (int j = 0; j < NV; j++) {
+    const Vec<R> v = p.bias ? load(p.bias + column + W * j) : Vec<R>{};
+    PYSEQ_UNROLL for (int i = 0; i < MR; i++) acc[i][j] = v;
+  }
+  const R* a[MR];
+  PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] = p.a[row + i];
+  for (int64_t q = 0; q < p.blocks; q++, b += p.run * NV * W) {
+    multiply_add<R, MR, NV, NV, 0>(acc, p.run, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
+    PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] += p.block_stride;
+  }
+  const int64_t left = p.columns - column;
+  PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
+    R* out = p.out[row + i] + column;
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) {
+      const int n = static_cast<int>(min_of<int64_t>(W, left - W * j));
+      if (n == W) store(out + W * j, p.accumulate ? load(out + W * j) + acc[i][j] : acc[i][j]);
+      else store_n(out + W * j, p.accumulate ? load_n(out + W * j, n) + acc[i][j] : acc[i][j], n);
+    }
+  }
+}
+
+// The panel that starts at `column`, for `rows` rows.
+template <class R>
+PYSEQ_INLINE void row_product_panel(const RowProduct<R>& p, int64_t rows, int64_t column) {
+  const int64_t width = kPanelVectors * kLanes<R>, K = p.blocks * p.run;
+  const int nv = static_cast<int>(min_of<int64_t>(kPanelVectors, ceil_div(p.columns - column, kLanes<R>)));
+  const R* b = p.b + column / width * K * width;
+  with_rows<kPanelVectors>(nv, [&](auto v) {
+    constexpr int NV = decltype(v)::value;
+    row_blocks<tile_rows(NV)>(rows, [&](int64_t row, auto mr) {
+      row_product_tile<R, decltype(mr)::value, NV>(p, row, b, column);
+    });
+  });
+}
+template <class R>
+PYSEQ_INLINE void row_product(const RowProduct<R>& p, int64_t rows) {
+  for (int64_t c = 0; c < p.columns; c += kPanelVectors * kLanes<R>) row_product_panel(p, rows, c);
+}
+
+// Numbers in packed panels of K lines for `columns` columns.
+template <class R>
+PYSEQ_INLINE int64_t panels_size(int64_t K, int64_t columns) { return K * round_up(columns, kLanes<R>); }
+
+// Fills panels from src(k, c), zero beyond `columns`.
+template <class R, class S>
+PYSEQ_INLINE void pack_panels(R* dst, int64_t K, int64_t columns, const S& src) {
+  const int64_t width = kPanelVectors * kLanes<R>;
+  for (int64_t c0 = 0; c0 < columns; c0 += width) {
+    const int64_t wide = min_of(width, round_up(columns - c0, kLanes<R>)), n = min_of(wide, columns - c0);
+    for (int64_t k = 0; k < K; k++, dst += wide) {
+      for (int64_t c = 0; c < n; c++) dst[c] = src(k, c0 + c);
+      for (int64_t c = n; c < wide; c++) dst[c] = 0;
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------ sums over frames
+
+// c[i][j] += sum_f a[f][i] * b[f][j]: a is packed, MR numbers a frame; b has `ldb` numbers a frame;
+// c is [MR][NV vectors], packed.
+template <class R, int MR, int NV>
+PYSEQ_TILE void outer_tile(int64_t frames, const R* a, const R* b, int64_t ldb, R* c) {
+  constexpr int W = kLanes<R>;
+  Vec<R> acc[MR][NV];
+  PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[i][j] = load(c + (i * NV + j) * W);
+  multiply_add<R, MR, NV, NV, 0>(acc, frames, [&](int i, int64_t f) { return a[f * MR + i]; }, b, ldb);
+  PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(c + (i * NV + j) * W, acc[i][j]);
+}
+
+// Tile q of `tiles` nearly equal pieces of n: [piece_start(q), piece_start(q + 1)).
+PYSEQ_INLINE int64_t piece_start(int64_t n, int64_t tiles, int64_t q) { return n * q / tiles; }
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

@@ -1,0 +1,242 @@
+// The contract between bindings and kernels: plain structs in, a table of functions per tier.
+//
+// Conventions. R is float or double. Frames are rows of a 2-D array with a row stride in elements;
+// frame t of sequence b is row start[b] + t. So padded batches (start = b * T), packed ragged batches and
+// mini-batches picked out of a larger data set are one thing, and nothing is read beyond a sequence's
+// length. Pointers never alias unless said; "may be null" is said where it holds. Kernels allocate nothing,
+// throw nothing, and choose their number of threads from the size of the work; results do not depend on it.
+// Workspaces come from the caller, aligned to 64 bytes, contents irrelevant, size in bytes from the
+// *_workspace function for the same struct (pointers need not be set for it).
+#pragma once
+
+#include <cstdint>
+
+namespace pyseq {
+
+constexpr int64_t kAlignment = 64;
+
+// ---------------------------------------------------------------------------------------------- recurrent
+
+enum class Cell : int32_t {
+#define PYSEQ_CELL(id, type, name, gates, has_cell_state) id,
+#include "rnn/cells.def"
+#undef PYSEQ_CELL
+};
+
+// Sizes and sequences of one layer and direction.
+struct RnnProblem {
+  Cell cell;
+  bool reverse;            // from each sequence's last frame to its first
+  int64_t batch, input, hidden;
+  const int64_t* lengths;  // [batch], 0 allowed
+  const int64_t* x_start;  // [batch] first row of each sequence in x and grad_x
+  const int64_t* y_start;  // [batch] first row of each sequence in y and grad_y
+};
+
+// Weights in PyTorch's layout; G gates of the cell in PyTorch's order.
+template <class R>
+struct RnnWeights {
+  const R* weight_ih;  // [G*hidden][input]
+  const R* weight_hh;  // [G*hidden][hidden]
+  const R* bias_ih;    // [G*hidden]
+  const R* bias_hh;    // [G*hidden]
+};
+
+template <class R>
+struct RnnForward {
+  RnnProblem problem;
+  RnnWeights<R> weights;
+  const R* x;          // frames of `input` numbers
+  int64_t x_stride;
+  const R* h0;         // [batch][hidden], may be null: zeros
+  const R* c0;         // likewise; cells with a cell state only
+  R* y;                // frames of `hidden` numbers
+  int64_t y_stride;
+  R* h_last;           // [batch][hidden], state after each sequence's last frame
+  R* c_last;           // likewise; cells with a cell state only
+  void* tape;          // rnn_tape bytes, aligned; null when no backward pass follows
+  void* workspace;     // rnn_forward_workspace bytes
+};
+
+template <class R>
+struct RnnBackward {
+  RnnProblem problem;  // as given to forward
+  RnnWeights<R> weights;
+  const R* x;          // x, h0, c0, y: unchanged since forward
+  int64_t x_stride;
+  const R* h0;
+  const R* c0;
+  const R* y;
+  int64_t y_stride;
+  void* tape;          // written by forward; consumed (a second backward needs a new forward)
+  const R* grad_y;     // frames of `hidden` numbers, may be null: zeros
+  int64_t grad_y_stride;
+  const R* grad_h_last;  // [batch][hidden], may be null
+  const R* grad_c_last;
+  R* grad_x;           // frames of `input` numbers, may be null: not wanted
+  int64_t grad_x_stride;
+  R* grad_weight_ih;   // layouts of RnnWeights; overwritten
+  R* grad_weight_hh;
+  R* grad_bias_ih;
+  R* grad_bias_hh;
+  R* grad_h0;          // [batch][hidden]
+  R* grad_c0;          // likewise; cells with a cell state only
+  void* workspace;     // rnn_backward_workspace bytes
+};
+
+// --------------------------------------------------------------------------------------------- convolution
+
+//   y[b, t, o] = bias[o] + sum_k sum_i weight[o, i, k] * x[b, t + k * dilation - left, i]
+// with zeros outside a sequence. Causal: left = (kernel_size - 1) * dilation. Centred: half of it.
+template <class R>
+struct Conv1d {
+  int64_t batch, in_channels, out_channels, kernel_size, dilation, left;
+  const int64_t* lengths;  // [batch]
+  const int64_t* x_start;  // [batch] rows of x and grad_x
+  const int64_t* y_start;  // [batch] rows of y and grad_y
+  const R* weight;         // [out_channels][in_channels][kernel_size]
+  const R* bias;           // [out_channels], may be null
+  const R* x;              // frames of in_channels; null for the workspace query
+  int64_t x_stride;
+  R* y;                    // forward: frames of out_channels
+  int64_t y_stride;
+  const R* grad_y;         // backward
+  int64_t grad_y_stride;
+  R* grad_x;               // backward, may be null: not wanted
+  int64_t grad_x_stride;
+  R* grad_weight;          // backward, layout of weight, overwritten
+  R* grad_bias;            // backward, [out_channels], may be null
+  void* workspace;
+};
+
+// ----------------------------------------------------------------------------------------------------- CTC
+
+// loss[b] = -log sum over alignments of targets[b] of prod_t softmax(x_t)[label_t]; grad = d loss / d x.
+// Infeasible targets: loss +inf, gradient 0.
+template <class R>
+struct CtcLoss {
+  int64_t batch, classes, blank;
+  const int64_t* lengths;         // [batch] frames, 0 allowed
+  const int64_t* x_start;         // [batch] rows of logits and of grad
+  const int64_t* grad_start;
+  const R* logits;                // frames of `classes` numbers
+  int64_t logits_stride;
+  const int32_t* targets;         // labels of all sequences, one after the other; in [0, classes), not blank
+  const int64_t* target_start;    // [batch]
+  const int64_t* target_lengths;  // [batch], 0 allowed
+  R* losses;                      // [batch]
+  R* grad;                        // frames of `classes` numbers, may be null: loss only
+  int64_t grad_stride;
+  void* workspace;
+};
+
+// Best class of every frame, repeats merged, blanks dropped. Ties go to the lower class.
+template <class R>
+struct CtcGreedy {
+  int64_t batch, classes, blank;
+  const int64_t* lengths;
+  const int64_t* x_start;
+  const R* logits;
+  int64_t logits_stride;
+  const int64_t* out_start;  // [batch] where the labels of each sequence go; room for lengths[b] of them
+  int32_t* labels;           // at out_start[b]: out_lengths[b] labels
+  int64_t* frames;           // same layout: first frame of each label
+  int64_t* out_lengths;      // [batch]
+  R* scores;                 // [batch] sum over frames of log softmax of the best class
+};
+
+// ------------------------------------------------------------------------------- dense, embedding, updates
+
+//   y = x W^T + b
+template <class R>
+struct Dense {
+  int64_t rows, inputs, outputs;
+  const R* x;       // [rows][inputs], row stride x_stride
+  int64_t x_stride;
+  const R* weight;  // [outputs][inputs]
+  const R* bias;    // [outputs], may be null
+  R* y;             // forward: [rows][outputs]
+  int64_t y_stride;
+  const R* grad_y;  // backward: [rows][outputs]
+  int64_t grad_y_stride;
+  R* grad_x;        // backward, may be null: not wanted; row stride `inputs`
+  R* grad_weight;   // backward, overwritten
+  R* grad_bias;     // backward, overwritten, may be null
+  void* workspace;
+};
+
+template <class R>
+struct Embedding {
+  int64_t rows, vocabulary, dim;
+  const int64_t* tokens;  // [rows], each in [0, vocabulary)
+  const R* weight;        // forward: [vocabulary][dim]
+  R* y;                   // forward: [rows][dim]
+  const R* grad_y;        // backward: [rows][dim]
+  R* grad_weight;         // backward: [vocabulary][dim], overwritten
+};
+
+// One step over flat arrays; g = scale * grad (+ weight_decay * param unless decoupled).
+//   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
+//   param -= lr * (m / correction1) / (sqrt(v / correction2) + eps)      (Kingma & Ba 2015)
+//   decoupled: param -= lr * weight_decay * param first                   (Loshchilov & Hutter 2019)
+template <class R>
+struct AdamUpdate {
+  int64_t size;
+  R *param, *m, *v;
+  const R* grad;
+  double lr, beta1, beta2, eps, weight_decay, scale, correction1, correction2;
+  bool decoupled;
+};
+
+//   velocity = momentum * velocity + g;  param -= lr * (nesterov ? g + momentum * velocity : velocity)
+template <class R>
+struct SgdUpdate {
+  int64_t size;
+  R *param, *velocity;
+  const R* grad;
+  double lr, momentum, weight_decay, scale;
+  bool nesterov;
+};
+
+enum class Activation : int32_t { kSigmoid, kTanh, kExp };
+
+// --------------------------------------------------------------------------------------------------- table
+
+template <class R>
+struct Kernels {
+  int64_t (*rnn_tape)(const RnnProblem&) noexcept;
+  int64_t (*rnn_forward_workspace)(const RnnProblem&) noexcept;
+  int64_t (*rnn_backward_workspace)(const RnnProblem&) noexcept;
+  void (*rnn_forward)(const RnnForward<R>&) noexcept;
+  void (*rnn_backward)(const RnnBackward<R>&) noexcept;
+
+  int64_t (*conv1d_forward_workspace)(const Conv1d<R>&) noexcept;
+  int64_t (*conv1d_backward_workspace)(const Conv1d<R>&) noexcept;
+  void (*conv1d_forward)(const Conv1d<R>&) noexcept;
+  void (*conv1d_backward)(const Conv1d<R>&) noexcept;
+
+  int64_t (*ctc_loss_workspace)(const CtcLoss<R>&) noexcept;
+  void (*ctc_loss)(const CtcLoss<R>&) noexcept;
+  void (*ctc_greedy)(const CtcGreedy<R>&) noexcept;
+
+  int64_t (*dense_workspace)(const Dense<R>&) noexcept;
+  void (*dense_forward)(const Dense<R>&) noexcept;
+  void (*dense_backward)(const Dense<R>&) noexcept;
+  void (*embedding_forward)(const Embedding<R>&) noexcept;
+  void (*embedding_backward)(const Embedding<R>&) noexcept;
+
+  void (*adam_update)(const AdamUpdate<R>&) noexcept;
+  void (*sgd_update)(const SgdUpdate<R>&) noexcept;
+  double (*squared_norm)(const R* values, int64_t size) noexcept;
+
+  void (*activation)(Activation which, const R* x, R* y, int64_t size) noexcept;
+};
+
+struct KernelTable {
+  const char* tier;
+  int vector_bytes;
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+}  // namespace pyseq

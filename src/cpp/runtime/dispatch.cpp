@@ -1,0 +1,59 @@
+#include "runtime/dispatch.h"
+
+#include <cstring>
+
+#include "runtime/cpu.h"
+
+namespace pyseq {
+
+namespace baseline { const KernelTable* kernel_table() noexcept; }
+#ifdef PYSEQ_HAS_avx2
+namespace avx2 { const KernelTable* kernel_table() noexcept; }
+#endif
+#ifdef PYSEQ_HAS_avx512
+namespace avx512 { const KernelTable* kernel_table() noexcept; }
+#endif
+
+namespace {
+
+bool always() noexcept { return true; }
+
+const Tier kTiers[] = {
+    {"baseline", always, baseline::kernel_table},
+#ifdef PYSEQ_HAS_avx2
+    {"avx2", cpu_has_avx2, avx2::kernel_table},
+#endif
+#ifdef PYSEQ_HAS_avx512
+    {"avx512", cpu_has_avx512, avx512::kernel_table},
+#endif
+};
+constexpr int kCount = sizeof kTiers / sizeof kTiers[0];
+
+const Tier* selected = nullptr;
+const KernelTable* selected_table = nullptr;
+
+}  // namespace
+
+const Tier* tiers(int* count) noexcept {
+  *count = kCount;
+  return kTiers;
+}
+
+bool select_tier(const char* name) noexcept {
+  for (int i = kCount - 1; i >= 0; i--) {
+    if ((name && std::strcmp(name, kTiers[i].name) != 0) || !kTiers[i].supported()) continue;
+    selected = &kTiers[i];
+    selected_table = kTiers[i].table();
+    return true;
+  }
+  return false;
+}
+
+const char* active_tier() noexcept { return selected->name; }
+const KernelTable& kernel_table() noexcept { return *selected_table; }
+template <>
+const Kernels<float>& kernels<float>() noexcept { return selected_table->f32; }
+template <>
+const Kernels<double>& kernels<double>() noexcept { return selected_table->f64; }
+
+}  // namespace pyseq

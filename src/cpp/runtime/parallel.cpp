@@ -1,0 +1,79 @@
+#include "runtime/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace pyseq {
+
+namespace {
+
+// A fork/join of a team that sleeps costs 10 to 30 microseconds on a virtual machine: a thread must be
+// given several times that much work. One core does 50 to 200 operations a nanosecond.
+constexpr double kOperationsPerThread = 2e6;
+constexpr int kSpins = 4000;  // about 100 microseconds of pause instructions
+
+bool ran_threads = false;      // this process has started a team
+bool forked_after_team = false;
+
+#ifdef _OPENMP
+void after_fork_in_child() { forked_after_team = forked_after_team || ran_threads; }
+const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+#endif
+
+void pause_core() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+int max_threads() noexcept {
+#ifdef _OPENMP
+  (void)registered;
+  if (forked_after_team || omp_in_parallel()) return 1;
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+int threads_for(double operations) noexcept {
+  const double wanted = operations / kOperationsPerThread;
+  if (wanted < 2) return 1;
+  const int most = max_threads();
+  return wanted < most ? static_cast<int>(wanted) : most;
+}
+
+void run_parallel(int threads, void (*body)(void*, int, int), void* context) noexcept {
+#ifdef _OPENMP
+  if (threads > 1 && max_threads() > 1) {
+    __atomic_store_n(&ran_threads, true, __ATOMIC_RELAXED);
+#pragma omp parallel num_threads(threads)
+    body(context, omp_get_thread_num(), omp_get_num_threads());
+    return;
+  }
+#endif
+  (void)threads;
+  body(context, 0, 1);
+}
+
+void Barrier::wait(int threads) noexcept {
+  if (threads == 1) return;
+  const int32_t seen = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+  if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == threads) {
+    __atomic_store_n(&arrived, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&generation, seen + 1, __ATOMIC_RELEASE);
+    return;
+  }
+  for (int spin = 0; __atomic_load_n(&generation, __ATOMIC_ACQUIRE) == seen; spin++) {
+    if (spin < kSpins) pause_core();
+    else sched_yield();
+  }
+}
+
+}  // namespace pyseq

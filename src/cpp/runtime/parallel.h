@@ -1,0 +1,27 @@
+// Threads: the only place that knows OpenMP.
+#pragma once
+
+#include <cstdint>
+
+namespace pyseq {
+
+// Threads a kernel may use now: OMP_NUM_THREADS, threadpoolctl and an enclosing parallel region are
+// respected. 1 in a child of fork() whose parent had run threads (GNU OpenMP would hang there).
+int max_threads() noexcept;
+
+// Threads worth their wake-up for this many floating-point operations, at most max_threads().
+int threads_for(double operations) noexcept;
+
+// Runs body(context, thread, threads) on up to `threads` threads and returns when all are done.
+// `threads` as the body sees it may be smaller. Memory written before a thread ends is visible after.
+void run_parallel(int threads, void (*body)(void* context, int thread, int threads), void* context) noexcept;
+
+// A reusable barrier for the threads of one region. Spins for a bounded time, then yields the core.
+// Zero-initialise; all threads of the region must call wait with the same count.
+struct alignas(64) Barrier {
+  int32_t arrived;
+  int32_t generation;
+  void wait(int threads) noexcept;
+};
+
+}  // namespace pyseq

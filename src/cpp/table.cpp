@@ -1,0 +1,26 @@
+#include "tier.h"
+
+#define PYSEQ_STRING_(x) #x
+#define PYSEQ_STRING(x) PYSEQ_STRING_(x)
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+
+const KernelTable* kernel_table() noexcept;
+const KernelTable* kernel_table() noexcept {
+  static KernelTable table;  // filled once, by select_tier, before any other thread can reach it
+  table.tier = PYSEQ_STRING(PYSEQ_TIER);
+  table.vector_bytes = PYSEQ_VECTOR_BYTES;
+  fill_simd(table);
+  fill_dense(table);
+  fill_updates(table);
+  fill_rnn(table.f32);
+  fill_rnn(table.f64);
+  fill_conv1d(table);
+  fill_ctc_loss(table);
+  fill_ctc_greedy(table);
+  return &table;
+}
+
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq
