@@ -1,0 +1,103 @@
+"""From the frames of each sequence to one vector, as functions in the table `POOLINGS`.
+
+`reversed_columns` names the columns that a bidirectional layer computed backwards in time
+(`reversed_columns_`): their last visited frame is frame 0. A sequence without frames gives zeros. The
+sum of a sequence is taken frame by frame in order, so it does not depend on the sequences beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pyseq.layers.arrays import get_namespace
+from pyseq.ragged import Ragged
+
+NO_COLUMNS = slice(0, 0)
+
+
+class Pooling(NamedTuple):
+    """forward(x, reversed_columns) -> pooled (B, F), tape; backward(tape, grad (B, F)) -> grad_x Ragged."""
+
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[[Any, Any], Ragged]
+
+
+def last_forward(x: Ragged, reversed_columns: slice = NO_COLUMNS) -> tuple[Any, Any]:
+    """The frame visited last."""
+    pooled = _zeros(x)
+    for b, frames in _non_empty(x):
+        pooled[b] = frames[-1]
+        pooled[b, reversed_columns] = frames[0, reversed_columns]
+    return pooled, (x, reversed_columns)
+
+
+def last_backward(tape: Any, grad: Any) -> Ragged:
+    """The gradient goes to the frame that was taken."""
+    x, reversed_columns = tape
+    grad_x = _zero_frames(x, grad)
+    for b, grad_frames in _non_empty(grad_x):
+        grad_frames[-1] = grad[b]
+        grad_frames[-1, reversed_columns] = 0
+        # a sequence of one frame has first and last in the same row
+        grad_frames[0, reversed_columns] += grad[b, reversed_columns]
+    return grad_x
+
+
+def mean_forward(x: Ragged, reversed_columns: slice = NO_COLUMNS) -> tuple[Any, Any]:
+    """The mean over all frames."""
+    pooled = _zeros(x)
+    for b, frames in _non_empty(x):
+        pooled[b] = frames.sum(axis=0) / len(frames)
+    return pooled, x
+
+
+def mean_backward(tape: Any, grad: Any) -> Ragged:
+    """Every frame takes an equal share of the gradient."""
+    grad_x = _zero_frames(tape, grad)
+    for b, grad_frames in _non_empty(grad_x):
+        grad_frames[...] = grad[b] / len(grad_frames)
+    return grad_x
+
+
+def max_forward(x: Ragged, reversed_columns: slice = NO_COLUMNS) -> tuple[Any, Any]:
+    """The largest value of each column."""
+    xp = get_namespace(x.buffer)
+    pooled = _zeros(x)
+    winners = xp.zeros(pooled.shape, dtype="int64")
+    columns = xp.arange(pooled.shape[1])
+    for b, frames in _non_empty(x):
+        winners[b] = frames.argmax(axis=0)
+        pooled[b] = frames[winners[b], columns]
+    return pooled, (x, winners, columns)
+
+
+def max_backward(tape: Any, grad: Any) -> Ragged:
+    """The gradient goes to the first frame that holds the maximum."""
+    x, winners, columns = tape
+    grad_x = _zero_frames(x, grad)
+    for b, grad_frames in _non_empty(grad_x):
+        grad_frames[winners[b], columns] = grad[b]
+    return grad_x
+
+
+POOLINGS: Mapping[str, Pooling] = {
+    "last": Pooling(last_forward, last_backward),
+    "mean": Pooling(mean_forward, mean_backward),
+    "max": Pooling(max_forward, max_backward),
+}
+
+
+def _zeros(x: Ragged) -> Any:
+    """(B, F) zeros beside the data."""
+    return get_namespace(x.buffer).zeros((len(x), x.n_features), dtype=x.dtype)
+
+
+def _zero_frames(x: Ragged, grad: Any) -> Ragged:
+    """Packed zeros of the lengths of `x` and the columns of `grad`."""
+    return x.with_values(get_namespace(grad).zeros((int(x.lengths.sum()), grad.shape[1]), dtype=grad.dtype))
+
+
+def _non_empty(x: Ragged) -> Iterator[tuple[int, Any]]:
+    """Number and frames, as a view, of each sequence that has any."""
+    return ((b, x[b]) for b, length in enumerate(x.lengths) if length > 0)
