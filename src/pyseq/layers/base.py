@@ -71,9 +71,9 @@ class Layer(BaseEstimator):
         Raises
         ------
         ValueError
-            If a setting is out of range, or the parameters would not fit into the address space.
+            If a setting is out of range.
         MemoryError
-            If there is not enough memory for the parameters.
+            If the parameters are larger than memory, or than any address.
         """
         self._validate_params()
         n_features = check_positive_int(n_features, "n_features")
