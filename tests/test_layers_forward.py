@@ -119,8 +119,9 @@ def test_dropout_acts_between_stacked_layers_only(rng):
 def test_embedding_takes_tokens_as_a_row_or_a_column(rng):
     tokens = rng.integers(0, 6, size=9)
     layer = Embedding(6, 4).build(1, random_state=0)
-    row, _ = layer.forward(Ragged(tokens, [4, 5]))
-    column, _ = layer.forward(Ragged(tokens[:, np.newaxis], [4, 5]))
+    x = Ragged(tokens, [4, 5])
+    row, _ = layer.forward(x)
+    column, _ = layer.forward(x.with_values(tokens[:, np.newaxis]))
     assert_same_bits(row.values, column.values)
     assert_same_bits(row.values, layer.parameters_["weight"][tokens])
     assert Chain([Embedding(6, 4), GRU(2)]).takes_tokens

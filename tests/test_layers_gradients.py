@@ -69,7 +69,7 @@ def test_gradients_are_central_differences(rng, layer):
 
 
 def test_embedding_gradients_are_central_differences(rng):
-    x = Ragged(rng.integers(0, 4, size=(int(LENGTHS.sum()), 1)), LENGTHS)
+    x = Ragged(rng.integers(0, 4, size=int(LENGTHS.sum())), LENGTHS)
     layer = Chain([Embedding(5, 2), GRU(2)])
     loss, arrays, gradients, grad_x = build_and_differentiate(layer, x, rng)
     assert grad_x is None

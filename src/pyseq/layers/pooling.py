@@ -95,7 +95,7 @@ def _zeros(x: Ragged) -> Any:
 
 def _zero_frames(x: Ragged, grad: Any) -> Ragged:
     """Packed zeros of the lengths of `x` and the columns of `grad`."""
-    return x.with_values(get_namespace(grad).zeros((int(x.lengths.sum()), grad.shape[1]), dtype=grad.dtype))
+    return x.with_values(get_namespace(grad).zeros((x.n_frames, grad.shape[1]), dtype=grad.dtype))
 
 
 def _non_empty(x: Ragged) -> Iterator[tuple[int, Any]]:
