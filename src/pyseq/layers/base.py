@@ -264,7 +264,7 @@ def check_positive_int(value: Any, name: str) -> int:
 def check_dtype(dtype: Any) -> str:
     """The name of one of the two dtypes of parameters, or a ValueError."""
     try:
-        name = np.dtype(dtype).name
+        name = str(np.dtype(dtype).name)
     except TypeError:
         name = ""
     if name not in DTYPES:

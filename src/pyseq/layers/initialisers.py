@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Shape = tuple[int, ...]
 Initialiser = Callable[[np.random.Generator, Shape], NDArray[np.float64]]
