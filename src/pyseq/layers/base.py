@@ -106,7 +106,7 @@ class Layer(BaseEstimator):
         -------
         y : Ragged of (T_i, n_features_out_)
         tape : object
-            To be handed to `backward`; None unless `training`.
+            To be handed to `backward`, once; None unless `training`.
         """
         raise NotImplementedError
 
@@ -116,7 +116,7 @@ class Layer(BaseEstimator):
         Parameters
         ----------
         tape : object
-            From `forward(x, training=True)`.
+            From `forward(x, training=True)`; good for one call, which may use up its memory.
         grad : Ragged of (T_i, n_features_out_)
             Gradient of the loss by the output.
         need_grad_x : bool
