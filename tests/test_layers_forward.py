@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from helpers import assert_close, assert_same_bits, pad, random_lengths
+
 from pyseq.layers import GRU, LSTM, POOLINGS, Chain, Conv1d, Dense, Dropout, Elman, Embedding
 from pyseq.ragged import Ragged
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients_match, assert_same_bits, random_lengths
+
 from pyseq.layers import GRU, LSTM, POOLINGS, Chain, Conv1d, Dense, Dropout, Elman, Embedding, FlatParameters
 from pyseq.ragged import Ragged
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import assert_close, pack, pad, random_lengths
+
 from pyseq.layers import GRU, LSTM, Conv1d, Elman, Embedding
 from pyseq.ragged import Ragged
 

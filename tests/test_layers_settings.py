@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from helpers import assert_same_bits
 from numpy.testing import assert_allclose
-from pyseq.layers import GRU, LSTM, Chain, Conv1d, Dense, Dropout, Elman, Embedding, FlatParameters, Layer
-from pyseq.ragged import Ragged
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+
+from pyseq.layers import GRU, LSTM, Chain, Conv1d, Dense, Dropout, Elman, Embedding, FlatParameters, Layer
+from pyseq.ragged import Ragged
 
 LAYERS = [
     Elman(5, nonlinearity="relu"),
