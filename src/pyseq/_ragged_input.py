@@ -44,13 +44,13 @@ def numeric_array(item: Any, label: str) -> NDArray[Any]:
     """An array of booleans, integers, float32 or float64 in native byte order, or an error naming `label`."""
     if type(item) is np.ndarray and item.dtype.char in "fd" and item.dtype.isnative and item.flags.aligned:
         return item
-    if item is None or isinstance(item, (str, bytes, bytearray, dict, set, frozenset)):
-        raise TypeError(f"{label} has type {type(item).__name__}, expected an array of numbers")
     if hasattr(item, "tocsr") and hasattr(item, "nnz"):
         raise TypeError(
             f"{label} is sparse ({type(item).__name__}), expected a dense array: "
             f"sparse data is not supported, pass {label}.toarray()"
         )
+    if item is None or isinstance(item, (str, bytes, bytearray, dict, set, frozenset)):
+        raise TypeError(f"{label} has type {type(item).__name__}, expected an array of numbers")
     if isinstance(item, np.ma.MaskedArray) and np.ma.is_masked(item):
         raise ValueError(f"{label} has masked entries, expected a number for every frame and feature")
     try:
@@ -202,7 +202,9 @@ def sequences_of(X: Any, name: str) -> list[Any] | NDArray[Any]:
     """User data as a list of sequences, or as an (n, T, F) or (n, T) array of numbers."""
     if isinstance(X, (list, tuple)):
         return list(X)
-    if isinstance(X, (str, bytes, dict, set)) or not (hasattr(X, "__array__") or hasattr(X, "tocsr")):
+    # a sparse matrix can be a dict (SciPy's dok format): numeric_array has the message for it
+    is_array = hasattr(X, "tocsr") or (hasattr(X, "__array__") and not isinstance(X, (str, bytes)))
+    if not is_array:
         raise TypeError(f"{name} has type {type(X).__name__}, expected {FORMS}")
     array = X if isinstance(X, np.ndarray) else np.asarray(X) if hasattr(X, "__array__") else None
     if array is not None and array.dtype == object and array.ndim in (1, 2, 3):

@@ -224,7 +224,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each sequence, shape (n,)."""
-        predicted: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        codes = self.predict_proba(X).argmax(axis=1)
+        predicted: NDArray[Any] = self.classes_[codes]
         return predicted
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -240,7 +241,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         probabilities : ndarray of shape (n, n_classes), of `dtype`
             Columns in the order of `classes_`.
         """
-        probabilities: NDArray[Any] = softmax(_logits(self.network_, self._read_new(X)))
+        x = self._read_new(X)
+        probabilities: NDArray[Any] = softmax(_logits(self.network_, x))
         return probabilities
 
     # What the base class asks
