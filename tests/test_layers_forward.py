@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import reference
-from helpers import assert_close, assert_same_bits, pad, random_lengths
+from helpers import assert_close, assert_same_bits, one_line, pad, random_lengths
 
 from pyseq.layers import GRU, LSTM, POOLINGS, Chain, Conv1d, Dense, Dropout, Elman, Embedding
 from pyseq.ragged import Ragged
@@ -30,7 +30,7 @@ def random_ragged(rng, n=6, longest=9, n_features=3, dtype="float32"):
     return Ragged(rng.standard_normal((int(lengths.sum()), n_features)).astype(dtype), lengths)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+@pytest.mark.parametrize("encoder", ENCODERS, ids=one_line)
 def test_four_threads_at_once_give_the_bits_of_one(rng, encoder):
     encoder.build(3, random_state=0)
     batches = [random_ragged(rng) for _ in range(4)]
@@ -42,7 +42,7 @@ def test_four_threads_at_once_give_the_bits_of_one(rng, encoder):
 
 
 @pytest.mark.parametrize("pooling", [None, *POOLINGS])
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+@pytest.mark.parametrize("encoder", ENCODERS, ids=one_line)
 def test_a_sequence_gives_the_same_bits_alone_and_in_any_batch(rng, encoder, pooling):
     encoder.build(3, random_state=0)
 
@@ -62,7 +62,7 @@ def test_a_sequence_gives_the_same_bits_alone_and_in_any_batch(rng, encoder, poo
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+@pytest.mark.parametrize("encoder", ENCODERS, ids=one_line)
 def test_dtype_is_kept_and_the_tape_only_in_training(rng, encoder, dtype):
     encoder.build(3, dtype=dtype, random_state=0)
     x = random_ragged(rng, dtype=dtype)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients_match, assert_same_bits, random_lengths
+from helpers import assert_close, assert_gradients_match, assert_same_bits, one_line, random_lengths
 
 from pyseq.layers import GRU, LSTM, POOLINGS, Chain, Conv1d, Dense, Dropout, Elman, Embedding, FlatParameters
 from pyseq.ragged import Ragged
@@ -61,7 +61,9 @@ def build_and_differentiate(layer, x, rng):
     return lambda: float(np.sum(grad_y * forward()[0].values)), arrays, gradients, grad_x
 
 
-@pytest.mark.parametrize("layer", [*RECURRENT, *[pytest.param(layer, id=repr(layer)) for layer in OTHERS]])
+@pytest.mark.parametrize(
+    "layer", [*RECURRENT, *[pytest.param(layer, id=one_line(layer)) for layer in OTHERS]]
+)
 def test_gradients_are_central_differences(rng, layer):
     values = rng.standard_normal((int(LENGTHS.sum()), N_FEATURES))
     loss, arrays, gradients, grad_x = build_and_differentiate(layer, Ragged(values, LENGTHS), rng)
@@ -95,7 +97,7 @@ def test_pooling_gradients_are_central_differences(rng, kind, reversed_columns):
 @pytest.mark.parametrize(
     "layer",
     [LSTM(3, num_layers=2, bidirectional=True), Conv1d(3, 3), Dense(3), Chain([Conv1d(4, 3), GRU(3)])],
-    ids=repr,
+    ids=one_line,
 )
 def test_unneeded_gradient_of_the_input_changes_nothing_else(rng, layer):
     x = Ragged(rng.standard_normal((int(LENGTHS.sum()), 3)), LENGTHS)
@@ -134,7 +136,7 @@ def test_backward_adds_to_gradients(rng):
 
 
 @pytest.mark.parametrize(
-    "layer", [LSTM(4, bidirectional=True), GRU(4, num_layers=2), Conv1d(4, 3), Dense(4)], ids=repr
+    "layer", [LSTM(4, bidirectional=True), GRU(4, num_layers=2), Conv1d(4, 3), Dense(4)], ids=one_line
 )
 def test_float32_gradients_stay_float32_and_agree_with_float64(rng, layer):
     lengths = random_lengths(rng, 5, 9)
@@ -153,7 +155,7 @@ def test_float32_gradients_stay_float32_and_agree_with_float64(rng, layer):
 
 
 @pytest.mark.parametrize(
-    "layer", [LSTM(3, bidirectional=True), Conv1d(3, 3), Dense(3), Dropout(0.5)], ids=repr
+    "layer", [LSTM(3, bidirectional=True), Conv1d(3, 3), Dense(3), Dropout(0.5)], ids=one_line
 )
 def test_batch_taken_as_a_view_of_the_data_has_the_gradients_of_a_copy(rng, layer):
     data = Ragged(rng.standard_normal((int(LENGTHS.sum()), 3)), LENGTHS)

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits
+from helpers import assert_same_bits, one_line
 from numpy.testing import assert_allclose
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
@@ -37,7 +37,7 @@ class Holder(BaseEstimator):
         self.encoder = encoder
 
 
-@pytest.mark.parametrize("layer", [*LAYERS, Embedding(10, 4)], ids=repr)
+@pytest.mark.parametrize("layer", [*LAYERS, Embedding(10, 4)], ids=one_line)
 def test_clone_has_the_same_settings_and_no_weights(layer):
     built = clone(layer).build(1, random_state=0)
     copied = clone(built)
@@ -47,7 +47,7 @@ def test_clone_has_the_same_settings_and_no_weights(layer):
         list(clone(LSTM(3).build(2)).named_parameters())
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=repr)
+@pytest.mark.parametrize("layer", LAYERS, ids=one_line)
 def test_repr_can_be_evaluated(layer):
     names = {cls.__name__: cls for cls in (Elman, LSTM, GRU, Conv1d, Dense, Dropout, Chain)}
     assert repr(eval(repr(layer), names)) == repr(layer)
@@ -150,7 +150,7 @@ def test_dropout_with_one_layer_warns():
         LSTM(2, num_layers=2, dropout=0.5).build(3)
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=repr)
+@pytest.mark.parametrize("layer", LAYERS, ids=one_line)
 def test_sizes_and_names_agree(layer, x):
     built = clone(layer).build(3, random_state=0)
     assert built.n_features_in_ == 3
@@ -170,7 +170,7 @@ def test_sizes_and_names_agree(layer, x):
         (Chain([Dropout(0.1), Chain([GRU(2, bidirectional=True)])]), slice(2, 4)),
         (Chain([GRU(2, bidirectional=True), Chain([Dropout(0.1)])]), slice(2, 4)),
     ],
-    ids=repr,
+    ids=one_line,
 )
 def test_reversed_columns_follow_the_last_layer_that_mixes_columns(layer, expected):
     assert layer.build(3).reversed_columns_ == expected
@@ -191,7 +191,7 @@ def test_a_seed_means_the_same_weights_in_both_dtypes():
     assert_same_bits(single, double.astype("float32"))
 
 
-@pytest.mark.parametrize("layer", [Elman(16), LSTM(16), GRU(16)], ids=repr)
+@pytest.mark.parametrize("layer", [Elman(16), LSTM(16), GRU(16)], ids=one_line)
 def test_recurrent_weights_begin_orthogonal_and_input_weights_glorot_gate_by_gate(layer):
     layer.build(48, dtype="float64", random_state=0)
     gates = layer.parameters_["weight_hh_l0"].reshape(-1, 16, 16)
@@ -268,7 +268,7 @@ def test_flat_parameters_refuse_mixed_dtypes_and_repeated_layers():
         FlatParameters([layer, layer])
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=repr)
+@pytest.mark.parametrize("layer", LAYERS, ids=one_line)
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
 def test_copies_keep_predictions_and_drop_gradients(layer, duplicate, x):
     layer = clone(layer).build(3, random_state=0)
