@@ -47,6 +47,14 @@ PYSEQ_INLINE LiveTaps live_taps(int64_t taps, int64_t dilation, int64_t left, in
   return live;
 }
 
+// Asks for rows that the next tile reads under its newest tap; its older taps read what is in the cache by then.
+// A tile reads short pieces of many rows, which the hardware does not foresee. Any address may be asked for.
+template <class R>
+PYSEQ_INLINE void fetch_rows(const R* row, int64_t stride, int rows, int64_t width) {
+  for (int i = 0; i < rows; i++)
+    for (int64_t j = 0; j < width; j += 64 / static_cast<int64_t>(sizeof(R))) __builtin_prefetch(row + i * stride + j);
+}
+
 // Output rows [t, t + rows) of sequence b, rows at most 2 * kRowChunk.
 template <class R>
 void correlate_rows(const Correlation<R>& c, const LiveTaps& live, int64_t b, int64_t t, int64_t rows) {
@@ -62,12 +70,14 @@ void correlate_rows(const Correlation<R>& c, const LiveTaps& live, int64_t b, in
     p.run *= p.blocks;
     p.blocks = 1;
   }
+  const R* newest = in + (live.last - 1 - live.first) * c.dilation * c.in_stride;
   for (int64_t column = 0; column < c.outputs; column += kPanelVectors * kLanes<R>) {
     const int nv = static_cast<int>(min_of<int64_t>(kPanelVectors, ceil_div(c.outputs - column, kLanes<R>)));
     const R* panel = c.weight + c.inputs * (c.taps * column + live.first * nv * kLanes<R>);
     with_rows<kPanelVectors>(nv, [&](auto v) {
       constexpr int NV = decltype(v)::value;
       row_blocks<tile_rows(NV)>(rows, [&](int64_t row, auto mr) {
+        if (column == 0) fetch_rows(newest + (row + mr) * c.in_stride, c.in_stride, mr, c.inputs);
         row_product_tile<R, decltype(mr)::value, NV>(p, row, panel, column);
       });
     });

@@ -40,6 +40,21 @@ PYSEQ_INLINE void column_sums(int64_t frames, const R* g, int64_t ldg, R* sums) 
   PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(sums + j * W, acc[j]);
 }
 
+// Asks for memory in equal parts, so that it arrives while the tiles of one block of frames, which run from L1,
+// leave the bus idle. Any address may be asked for.
+class Fetch {
+ public:
+  Fetch(const void* from, int64_t bytes, int64_t parts)
+      : at_(static_cast<const char*>(from)), end_(at_ + bytes), part_(bytes / parts + 64) {}
+  void next() {
+    for (const char* stop = min_of(end_, at_ + part_); at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  const char *at_, *end_;
+  int64_t part_;
+};
+
 template <class R>
 class WeightGradient {
  public:
@@ -115,8 +130,14 @@ class WeightGradient {
   void add_frames(const Share& share, int64_t b, int64_t t0, int64_t t1, R* strip) const {
     const R *g = nullptr, *grad_y = c.grad_y + (c.y_start[b] + t0) * c.grad_y_stride;
     int64_t ldg = 0, panel = -1;
+    const int64_t rows = t1 - t0, newest = t1 + (c.kernel_size - 1) * c.dilation - c.left, tiles = share.last - share.first;
+    const int64_t size = static_cast<int64_t>(sizeof(R));
+    Fetch next_x(c.x + (c.x_start[b] + newest) * c.x_stride, rows * c.x_stride * size, tiles);
+    Fetch next_g(grad_y + rows * c.grad_y_stride, rows * c.grad_y_stride * size, tiles);
     each_tile(share, [&](const Tile& tile, auto nv) {
       constexpr int NV = decltype(nv)::value;
+      next_x.next();
+      next_g.next();
       if (panel != tile.column) {
         panel = tile.column;
         g = grad_y + panel;
