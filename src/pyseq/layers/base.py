@@ -71,9 +71,9 @@ class Layer(BaseEstimator):
         Raises
         ------
         ValueError
-            If a setting is out of range, or the parameters would not fit into the address space.
+            If a setting is out of range.
         MemoryError
-            If there is not enough memory for the parameters.
+            If the parameters are larger than memory, or than any address.
         """
         self._validate_params()
         n_features = check_positive_int(n_features, "n_features")
@@ -106,7 +106,7 @@ class Layer(BaseEstimator):
         -------
         y : Ragged of (T_i, n_features_out_)
         tape : object
-            To be handed to `backward`; None unless `training`.
+            To be handed to `backward`, once; None unless `training`.
         """
         raise NotImplementedError
 
@@ -116,7 +116,7 @@ class Layer(BaseEstimator):
         Parameters
         ----------
         tape : object
-            From `forward(x, training=True)`.
+            From `forward(x, training=True)`; good for one call, which may use up its memory.
         grad : Ragged of (T_i, n_features_out_)
             Gradient of the loss by the output.
         need_grad_x : bool
@@ -264,7 +264,7 @@ def check_positive_int(value: Any, name: str) -> int:
 def check_dtype(dtype: Any) -> str:
     """The name of one of the two dtypes of parameters, or a ValueError."""
     try:
-        name = np.dtype(dtype).name
+        name = str(np.dtype(dtype).name)
     except TypeError:
         name = ""
     if name not in DTYPES:

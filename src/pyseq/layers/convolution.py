@@ -104,4 +104,5 @@ class Conv1d(Layer):
         )
         self._add_gradient("weight", grad_weight)
         self._add_gradient("bias", grad_bias)
-        return grad_x if need_grad_x else None
+        result: Ragged | None = grad_x
+        return result

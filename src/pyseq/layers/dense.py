@@ -70,4 +70,4 @@ class Dense(Layer):
         )
         self._add_gradient("weight", grad_weight)
         self._add_gradient("bias", grad_bias)
-        return grad.with_values(grad_x) if need_grad_x else None
+        return None if grad_x is None else grad.with_values(grad_x)

@@ -18,7 +18,7 @@ from pyseq.ragged import Ragged
 class Embedding(Layer):
     """y[t] = weight[token[t]]: every token has a vector, which is learned.
 
-    Takes sequences of integers, so it comes first in a network; frames are (N,) or (N, 1) int64.
+    Takes sequences of integers, values (N,) or (N, 1) int64, so it comes first in a network.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Shape = tuple[int, ...]
 Initialiser = Callable[[np.random.Generator, Shape], NDArray[np.float64]]
@@ -63,7 +63,7 @@ INITIALISERS: Mapping[str, Initialiser] = {
 def initial(name: str, rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
     """A new array by the named entry of `INITIALISERS`; refuses shapes that no address can reach."""
     if math.prod(shape) * np.dtype(np.float64).itemsize > np.iinfo(np.intp).max:
-        raise ValueError(f"a parameter of shape {shape} has more elements than memory can address")
+        raise MemoryError(f"an array of shape {shape} is larger than any address")
     return INITIALISERS[name](rng, shape)
 
 

@@ -25,10 +25,10 @@ class Pooling(NamedTuple):
 
 def last_forward(x: Ragged, reversed_columns: slice = NO_COLUMNS) -> tuple[Any, Any]:
     """The frame visited last."""
+    chosen, first, last = _edges(x)
     pooled = _zeros(x)
-    for b, frames in _non_empty(x):
-        pooled[b] = frames[-1]
-        pooled[b, reversed_columns] = frames[0, reversed_columns]
+    pooled[chosen] = x.buffer[last]
+    pooled[chosen, reversed_columns] = x.buffer[first, reversed_columns]
     return pooled, (x, reversed_columns)
 
 
@@ -36,11 +36,12 @@ def last_backward(tape: Any, grad: Any) -> Ragged:
     """The gradient goes to the frame that was taken."""
     x, reversed_columns = tape
     grad_x = _zero_frames(x, grad)
-    for b, grad_frames in _non_empty(grad_x):
-        grad_frames[-1] = grad[b]
-        grad_frames[-1, reversed_columns] = 0
-        # a sequence of one frame has first and last in the same row
-        grad_frames[0, reversed_columns] += grad[b, reversed_columns]
+    chosen, first, last = _edges(grad_x)
+    frames = grad_x.buffer
+    frames[last] = grad[chosen]
+    frames[last, reversed_columns] = 0
+    # after the zeros: a sequence of one frame has first and last in the same row
+    frames[first, reversed_columns] = grad[chosen, reversed_columns]
     return grad_x
 
 
@@ -54,10 +55,9 @@ def mean_forward(x: Ragged, reversed_columns: slice = NO_COLUMNS) -> tuple[Any, 
 
 def mean_backward(tape: Any, grad: Any) -> Ragged:
     """Every frame takes an equal share of the gradient."""
-    grad_x = _zero_frames(tape, grad)
-    for b, grad_frames in _non_empty(grad_x):
-        grad_frames[...] = grad[b] / len(grad_frames)
-    return grad_x
+    x: Ragged = tape
+    shares = grad / x.lengths.clip(min=1)[:, None].astype(grad.dtype)
+    return x.with_values(get_namespace(grad).repeat(shares, x.lengths, axis=0))
 
 
 def max_forward(x: Ragged, reversed_columns: slice = NO_COLUMNS) -> tuple[Any, Any]:
@@ -76,8 +76,8 @@ def max_backward(tape: Any, grad: Any) -> Ragged:
     """The gradient goes to the first frame that holds the maximum."""
     x, winners, columns = tape
     grad_x = _zero_frames(x, grad)
-    for b, grad_frames in _non_empty(grad_x):
-        grad_frames[winners[b], columns] = grad[b]
+    chosen, first, _ = _edges(grad_x)
+    grad_x.buffer[winners[chosen] + first[:, None], columns] = grad[chosen]
     return grad_x
 
 
@@ -95,9 +95,16 @@ def _zeros(x: Ragged) -> Any:
 
 def _zero_frames(x: Ragged, grad: Any) -> Ragged:
     """Packed zeros of the lengths of `x` and the columns of `grad`."""
-    return x.with_values(get_namespace(grad).zeros((int(x.lengths.sum()), grad.shape[1]), dtype=grad.dtype))
+    return x.with_values(get_namespace(grad).zeros((x.n_frames, grad.shape[1]), dtype=grad.dtype))
+
+
+def _edges(x: Ragged) -> tuple[Any, Any, Any]:
+    """Numbers of the sequences that have frames, and the first and last row of each in the buffer."""
+    chosen = x.lengths.nonzero()[0]
+    first = x.starts[chosen]
+    return chosen, first, first + x.lengths[chosen] - 1
 
 
 def _non_empty(x: Ragged) -> Iterator[tuple[int, Any]]:
     """Number and frames, as a view, of each sequence that has any."""
-    return ((b, x[b]) for b, length in enumerate(x.lengths) if length > 0)
+    return ((b, frames) for b, frames in enumerate(x) if len(frames) > 0)

@@ -75,8 +75,7 @@ class RecurrentLayer(Layer):
         return grad_x
 
     def _forward_level(self, level: int, x: Ragged, training: bool) -> tuple[Ragged, list[Any]]:
-        n_frames = int(x.lengths.sum())
-        out = get_namespace(x.buffer).empty((n_frames, self._n_columns()), dtype=x.dtype)
+        out = get_namespace(x.buffer).empty((x.n_frames, self._n_columns()), dtype=x.dtype)
         tapes = []
         for suffix, reverse, columns in self._directions():
             weights = self._weights(level, suffix)
