@@ -92,8 +92,9 @@ template <class R>
 struct Conv1d {
   int64_t batch, in_channels, out_channels, kernel_size, dilation, left;
   const int64_t* lengths;  // [batch]
-  const int64_t* x_start;  // [batch] rows of x and grad_x
+  const int64_t* x_start;  // [batch] rows of x
   const int64_t* y_start;  // [batch] rows of y and grad_y
+  const int64_t* grad_x_start;  // [batch] rows of grad_x; x may be a view of sequences that overlap or lie apart
   const R* weight;         // [out_channels][in_channels][kernel_size]
   const R* bias;           // [out_channels], may be null
   const R* x;              // frames of in_channels; null for the workspace query
