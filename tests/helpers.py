@@ -98,6 +98,11 @@ def random_rnn_weights(
     return w_ih, w_hh, b_ih, b_hh
 
 
+def one_line(value: object) -> str:
+    """The repr of a layer as the name of a test."""
+    return " ".join(repr(value).split())
+
+
 def central_difference(function: Callable[[], float], array: np.ndarray, step: float = 1e-5) -> np.ndarray:
     """Gradient of `function()` by every entry of an `array` it reads, varied in place and restored."""
     assert array.dtype == np.float64, "central differences need float64"

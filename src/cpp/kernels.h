@@ -18,7 +18,7 @@ constexpr int64_t kAlignment = 64;
 // ---------------------------------------------------------------------------------------------- recurrent
 
 enum class Cell : int32_t {
-#define PYSEQ_CELL(id, type, name, gates, has_cell_state) id,
+#define PYSEQ_CELL(id, type, name, gate_count, cell_state) id,
 #include "rnn/cells.def"
 #undef PYSEQ_CELL
 };

@@ -51,8 +51,8 @@ void register_runtime(py::module_& m) {
   m.def("activation", &activation, py::arg("name"), py::arg("x"), "sigmoid, tanh or exp of a flat array.");
 
   py::list cells;
-#define PYSEQ_CELL(id, type, name, gates, has_cell_state) \
-  cells.append(py::make_tuple(name, static_cast<int>(Cell::id), gates, has_cell_state));
+#define PYSEQ_CELL(id, type, name, gate_count, cell_state) \
+  cells.append(py::make_tuple(name, static_cast<int>(Cell::id), gate_count, cell_state));
 #include "rnn/cells.def"
 #undef PYSEQ_CELL
   m.attr("CELLS") = py::tuple(cells);  // (name, code, gates, has a cell state)

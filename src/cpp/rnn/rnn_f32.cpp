@@ -1,4 +1,9 @@
-#include "tier.h"
-namespace pyseq { namespace PYSEQ_TIER {
-void fill_rnn(Kernels<float>&) noexcept {}
-} }
+#include "rnn/rnn.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+
+void fill_rnn(Kernels<float>& kernels) noexcept { fill(kernels); }
+
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

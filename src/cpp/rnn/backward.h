@@ -1,0 +1,348 @@
+// Backpropagation through time of one layer and direction.
+//
+// Chunk by chunk from the end: (1) step by step, the gradients of the slots, written over what forward kept
+// there, and dh of the step before; (2) dx of the chunk's frames; (3) dW, db: sums over the chunk's frames.
+// (1) and (2) are split like the forward pass; (3) by rows of dW, every sum over all frames in one order.
+#pragma once
+
+#include "rnn/forward.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+// Vectors of a dW tile: with two, 12 rows share a line of slots. Cells whose slots are odd in number take them all.
+constexpr int gradient_vectors(int slots) { return slots % 2 == 0 ? 2 : slots; }
+
+// One side of dW, cut into tiles of rows: sums [tile][block][pass][row of the tile][vectors].
+template <class Side, class R>
+struct SideGradient {
+  static constexpr int NV = gradient_vectors(Side::slots), passes = Side::slots / NV, MR = tile_rows(NV);
+  int64_t K, tiles;
+  R* sums;
+  SideGradient(const Shape& s, int64_t k, Arena& arena) : K(k), tiles(ceil_div(k, MR)) {
+    sums = arena.take<R>(size(s));
+  }
+  int64_t size(const Shape& s) const { return s.blocks * K * Side::slots * kLanes<R>; }
+  int64_t first(int64_t tile) const { return piece_start(K, tiles, tile); }
+};
+
+template <class C, class R, int Q>
+struct BackwardWork {
+  Plan plan;
+  Split split;
+  R *weight_ih, *weight_hh;          // packed for dx and dh
+  R *dh, *dc;                        // [batch][padded], sorted
+  R *c0, *zeros, *bias;              // bias: [block][slot][lane] sums
+  SideGradient<InputSide<C>, R> input;
+  SideGradient<HiddenSide<C>, R> hidden;
+  Barrier* barrier;
+  const R** a_rows;                  // [threads][room]
+  R** out_rows;
+  R* packed;                         // [threads][frames of a chunk][rows of a tile]
+  int64_t room, packed_room;
+
+  BackwardWork(const RnnProblem& p, Arena& arena)
+      : plan(shape_of<C, R>(p, Q), arena),
+        split(split_of<C>(plan.shape)),
+        input(plan.shape, plan.shape.input, arena),
+        hidden(plan.shape, plan.shape.hidden, arena) {
+    const Shape& s = plan.shape;
+    weight_ih = arena.take<R>(panels_size<R>(s.blocks * C::x_slots * kLanes<R>, s.input));
+    weight_hh = arena.take<R>(panels_size<R>(s.blocks * C::h_slots * kLanes<R>, s.hidden));
+    dh = arena.take<R>(s.batch * s.padded);
+    dc = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
+    c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
+    zeros = arena.take<R>(s.padded);
+    bias = arena.take<R>(s.blocks * s.frame_size);
+    barrier = arena.take<Barrier>(1);
+    room = max_of(s.chunk_frames, s.batch);
+    a_rows = arena.take<const R*>(room * split.threads);
+    out_rows = arena.take<R*>(room * split.threads);
+    packed_room = s.chunk_frames * max_of(decltype(input)::MR, decltype(hidden)::MR);
+    packed = arena.take<R>(packed_room * split.threads);
+  }
+};
+
+template <class C, class R, int Q>
+struct BackwardContext {
+  const RnnBackward<R>& args;
+  BackwardWork<C, R, Q>& work;
+  Tape<C, R> tape;
+
+  const Shape& shape() const { return work.plan.shape; }
+  R* chunk_slots(const Chunk& c) const { return tape.slots + c.base * shape().blocks * shape().frame_size; }
+  // Row of frame `step` of a sorted sequence, in an array whose sequences start at start[b].
+  int64_t frame(const int64_t* start, int64_t b, int64_t step) const {
+    return start[b] + (shape().reverse ? args.problem.lengths[b] - 1 - step : step);
+  }
+  const R* h_before(int64_t b, int64_t step) const {
+    if (step > 0) return args.y + frame(args.problem.y_start, b, step - 1) * args.y_stride;
+    return args.h0 ? args.h0 + b * shape().hidden : work.zeros;
+  }
+};
+
+// (1a) Gradients of a step's slots, for a share's rows and blocks.
+template <class C, class R, int Q>
+void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
+  constexpr int W = kLanes<R>, S = C::slots;
+  const RnnBackward<R>& a = x.args;
+  const Plan& plan = x.work.plan;
+  const Shape& s = plan.shape;
+  for (int64_t j = 0; j < share.count(plan.active[t]); j++) {
+    const int64_t row = share.row + j * share.row_step, b = plan.order[row];
+    const int64_t y_row = x.frame(a.problem.y_start, b, t);
+    R* slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
+    const R *h_prev = x.h_before(b, t), *h = a.y + y_row * a.y_stride;
+    const R* gy = a.grad_y ? a.grad_y + y_row * a.grad_y_stride : nullptr;
+    const R* c_prev = !C::has_cell ? nullptr
+                      : t > 0      ? x.tape.cells + (plan.offset[t - 1] + row) * s.padded
+                                   : x.work.c0 + b * s.padded;
+    R *dh = x.work.dh + row * s.padded, *dc = C::has_cell ? x.work.dc + row * s.padded : nullptr;
+    for (int64_t u = share.first_block; u < share.end_block; u++) {
+      R* block = slots + u * chunk.stride * s.frame_size;
+      const int64_t unit = u * Q * W;
+      Vec<R> kept[S], d[S], vh_prev[Q], vc_prev[Q] = {}, vh[Q], vdh[Q], vdc[Q] = {}, dh_prev[Q] = {}, dc_prev[Q] = {};
+      PYSEQ_UNROLL for (int v = 0; v < S; v++) kept[v] = C::keeps_slots ? load(block + v * W) : Vec<R>{};
+      PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
+        const int64_t i = unit + q * W;
+        const int n = static_cast<int>(max_of<int64_t>(0, min_of<int64_t>(W, s.hidden - i)));
+        const bool whole = n == W;
+        vh_prev[q] = !C::carries_h ? Vec<R>{} : whole ? load(h_prev + i) : load_n(h_prev + i, n);
+        vh[q] = whole ? load(h + i) : load_n(h + i, n);
+        vdh[q] = load(dh + i);
+        if (gy) vdh[q] += whole ? load(gy + i) : load_n(gy + i, n);
+        if (C::has_cell) {
+          vc_prev[q] = load(c_prev + i);
+          vdc[q] = load(dc + i);
+        }
+      }
+      C::backward(kept, vh_prev, vc_prev, vh, vdh, vdc, d, dh_prev, dc_prev);
+      PYSEQ_UNROLL for (int v = 0; v < S; v++) store(block + v * W, d[v]);
+      PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
+        if (C::carries_h) store(dh + unit + q * W, dh_prev[q]);
+        if (C::has_cell) store(dc + unit + q * W, dc_prev[q]);
+      }
+    }
+  }
+}
+
+// (1b) dh of the step before = dslots W_hh (+ what reached it directly).
+template <class C, class R, int Q>
+void step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
+  constexpr int W = kLanes<R>;
+  auto& work = x.work;
+  const Plan& plan = work.plan;
+  const Shape& s = plan.shape;
+  const R** a = work.a_rows + share.thread * work.room;
+  R** out = work.out_rows + share.thread * work.room;
+  const int64_t n = share.count(plan.active[t]);
+  R* slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step]) * s.frame_size + C::h_first * W;
+  for (int64_t j = 0; j < n; j++) {
+    const int64_t row = share.row + j * share.row_step;
+    a[j] = slots + row * s.frame_size;
+    out[j] = work.dh + row * s.padded;
+  }
+  const RowProduct<R> p = {a, s.blocks, C::h_slots * W, chunk.stride * s.frame_size, work.weight_hh, nullptr, out,
+                           round_up(s.hidden, W), C::carries_h};
+  const int64_t panels = ceil_div(s.hidden, kPanelVectors * W);
+  const int64_t first = share.barriers ? piece_start(panels, share.threads, share.thread) : 0;
+  const int64_t end = share.barriers ? piece_start(panels, share.threads, share.thread + 1) : panels;
+  for (int64_t k = 0; k < end - first; k++)
+    row_product_panel(p, n, (t & 1 ? end - 1 - k : first + k) * kPanelVectors * W);
+}
+
+// (2) dx of a chunk's frames: those of the share's rows, or any part of them where blocks are shared out.
+template <class C, class R, int Q>
+void input_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share) {
+  constexpr int W = kLanes<R>;
+  auto& work = x.work;
+  const Plan& plan = work.plan;
+  const Shape& s = plan.shape;
+  const RnnBackward<R>& args = x.args;
+  const R** a = work.a_rows + share.thread * work.room;
+  R** out = work.out_rows + share.thread * work.room;
+  int64_t n = 0;
+  for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
+    const int64_t frame = plan.offset[t] - plan.offset[chunk.first_step];
+    for (int64_t j = 0; j < share.count(plan.active[t]); j++) {
+      const int64_t row = share.row + j * share.row_step, b = plan.order[row];
+      if (share.barriers && (frame + row) % share.threads != share.thread) continue;
+      a[n] = x.chunk_slots(chunk) + (frame + row) * s.frame_size + C::x_first * W;
+      out[n++] = args.grad_x + x.frame(args.problem.x_start, b, t) * args.grad_x_stride;
+    }
+  }
+  row_product(RowProduct<R>{a, s.blocks, C::x_slots * W, chunk.stride * s.frame_size, work.weight_ih, nullptr, out,
+                            s.input, false}, n);
+}
+
+// (3) One tile of rows of dW: the chunk's frames of x or h', packed, times the slots of every block.
+template <class Side, class C, class R, int Q, int MR>
+void gradient_tile(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const SideGradient<Side, R>& g, int64_t k0,
+                   const R* const* rows, R* packed) {
+  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV;
+  const Shape& s = x.shape();
+  for (int64_t f = 0; f < chunk.frames; f++) {
+    const R* r = rows[f] + k0;
+    R* p = packed + f * MR;
+    for (int i = 0; i < MR; i++) p[i] = r[i];
+  }
+  R* sums = g.sums + k0 * s.blocks * Side::slots * W;
+  for (int64_t u = 0; u < s.blocks; u++) {
+    const R* slots = x.chunk_slots(chunk) + u * chunk.stride * s.frame_size + Side::first * W;
+    for (int pass = 0; pass < g.passes; pass++, sums += MR * NV * W)
+      outer_tile<R, MR, NV>(chunk.frames, packed, slots + pass * NV * W, s.frame_size, sums);
+  }
+}
+template <class Side, class C, class R, int Q, class P>
+void side_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share,
+                   const SideGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, const P& row_of) {
+  auto& work = x.work;
+  const Plan& plan = work.plan;
+  if (first_tile >= end_tile) return;
+  const R** rows = work.a_rows + share.thread * work.room;
+  int64_t n = 0;
+  for (int64_t t = chunk.first_step; t < chunk.end_step; t++)
+    for (int64_t row = 0; row < plan.active[t]; row++) rows[n++] = row_of(plan.order[row], t);
+  R* packed = work.packed + share.thread * work.packed_room;
+  for (int64_t q = first_tile; q < end_tile; q++)
+    with_rows<SideGradient<Side, R>::MR>(static_cast<int>(g.first(q + 1) - g.first(q)), [&](auto mr) {
+      gradient_tile<Side, C, R, Q, decltype(mr)::value>(x, chunk, g, g.first(q), rows, packed);
+    });
+}
+template <class C, class R, int Q>
+void bias_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, int64_t u) {
+  constexpr int W = kLanes<R>, S = C::slots;
+  R* sums = x.work.bias + u * S * W;
+  const R* slots = x.chunk_slots(chunk) + u * chunk.stride * S * W;
+  Vec<R> acc[S];
+  PYSEQ_UNROLL for (int v = 0; v < S; v++) acc[v] = load(sums + v * W);
+  for (int64_t f = 0; f < chunk.frames; f++)
+    PYSEQ_UNROLL for (int v = 0; v < S; v++) acc[v] += load(slots + (f * S + v) * W);
+  PYSEQ_UNROLL for (int v = 0; v < S; v++) store(sums + v * W, acc[v]);
+}
+
+// A thread's tiles: those of x, then those of h', in one row.
+template <class C, class R, int Q>
+struct Tiles {
+  int64_t input_first, input_end, hidden_first, hidden_end;
+  Tiles(const BackwardWork<C, R, Q>& w, const Share& share) {
+    const int64_t all = w.input.tiles + w.hidden.tiles;
+    const int64_t first = piece_start(all, share.threads, share.thread), end = piece_start(all, share.threads, share.thread + 1);
+    input_first = min_of(first, w.input.tiles);
+    input_end = min_of(end, w.input.tiles);
+    hidden_first = max_of<int64_t>(first - w.input.tiles, 0);
+    hidden_end = max_of<int64_t>(end - w.input.tiles, 0);
+  }
+};
+template <class C, class R, int Q>
+void weight_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share,
+                     const Tiles<C, R, Q>& tiles) {
+  const RnnBackward<R>& a = x.args;
+  side_gradient(x, chunk, share, x.work.input, tiles.input_first, tiles.input_end,
+                [&](int64_t b, int64_t t) { return a.x + x.frame(a.problem.x_start, b, t) * a.x_stride; });
+  side_gradient(x, chunk, share, x.work.hidden, tiles.hidden_first, tiles.hidden_end,
+                [&](int64_t b, int64_t t) { return x.h_before(b, t); });
+  const int64_t blocks = x.shape().blocks;
+  for (int64_t u = piece_start(blocks, share.threads, share.thread); u < piece_start(blocks, share.threads, share.thread + 1); u++)
+    bias_gradient(x, chunk, u);
+}
+
+// Sums of a thread's tiles to the caller's layout.
+template <class Side, class R, int Q>
+void unpack_gradient(const Shape& s, const SideGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, R* out) {
+  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV;
+  for (int64_t q = first_tile; q < end_tile; q++) {
+    const int64_t k0 = g.first(q), rows = g.first(q + 1) - k0;
+    const R* sums = g.sums + k0 * s.blocks * Side::slots * W;
+    for (int64_t u = 0; u < s.blocks; u++)
+      for (int pass = 0; pass < g.passes; pass++, sums += rows * NV * W)
+        for (int v = 0; v < NV; v++)
+          for (int lane = 0; lane < W; lane++) {
+            const int64_t row = weight_row<Side, R, Q>(u, pass * NV + v, lane, s.hidden);
+            if (row < 0) continue;
+            for (int64_t i = 0; i < rows; i++) out[row * g.K + k0 + i] = sums[(i * NV + v) * W + lane];
+          }
+  }
+}
+template <class Side, class R, int Q>
+void unpack_bias(const Shape& s, const R* bias, R* out) {
+  constexpr int W = kLanes<R>;
+  for (int64_t u = 0; u < s.blocks; u++)
+    for (int v = 0; v < Side::slots; v++)
+      for (int lane = 0; lane < W; lane++) {
+        const int64_t row = weight_row<Side, R, Q>(u, v, lane, s.hidden);
+        if (row >= 0) out[row] = bias[u * s.frame_size + (Side::first + v) * W + lane];
+      }
+}
+
+template <class C, class R, int Q>
+void backward_thread(void* p, int thread, int threads) {
+  auto& x = *static_cast<BackwardContext<C, R, Q>*>(p);
+  auto& work = x.work;
+  const Plan& plan = work.plan;
+  const Shape& s = plan.shape;
+  const Share share(work.split, s, thread, threads);
+  const Tiles<C, R, Q> tiles(work, share);
+  for (int64_t c = s.chunks; c-- > 0;) {
+    const Chunk& chunk = plan.chunks[c];
+    for (int64_t t = chunk.end_step; t-- > chunk.first_step;) {
+      step_gradients(x, chunk, share, t);
+      if (share.barriers) work.barrier->wait(threads);
+      step_back(x, chunk, share, t);
+      if (share.barriers) work.barrier->wait(threads);
+    }
+    if (x.args.grad_x) input_gradient(x, chunk, share);
+    work.barrier->wait(threads);  // all rows of the chunk are there
+    weight_gradient(x, chunk, share, tiles);
+  }
+  unpack_gradient<InputSide<C>, R, Q>(s, work.input, tiles.input_first, tiles.input_end, x.args.grad_weight_ih);
+  unpack_gradient<HiddenSide<C>, R, Q>(s, work.hidden, tiles.hidden_first, tiles.hidden_end, x.args.grad_weight_hh);
+}
+
+// dh and dc start from the gradient of the final state: a sequence joins where it ends.
+template <class R>
+void start_gradient(R* d, const R* given, const Plan& plan) {
+  const Shape& s = plan.shape;
+  memset(d, 0, static_cast<size_t>(s.batch * s.padded) * sizeof(R));
+  for (int64_t row = 0; row < s.batch && given; row++)
+    memcpy(d + row * s.padded, given + plan.order[row] * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
+}
+template <class R>
+void finish_gradient(R* out, const R* d, const Plan& plan) {
+  const Shape& s = plan.shape;
+  for (int64_t row = 0; row < s.batch; row++)
+    memcpy(out + plan.order[row] * s.hidden, d + row * s.padded, static_cast<size_t>(s.hidden) * sizeof(R));
+}
+
+template <class C, class R, int Q>
+void run_backward(const RnnBackward<R>& a) {
+  Arena arena(a.workspace), tape_arena(a.tape);
+  BackwardWork<C, R, Q> work(a.problem, arena);
+  const Shape& s = work.plan.shape;
+  work.plan.fill(a.problem.lengths);
+  if (a.grad_x) pack_backward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input);
+  pack_backward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.hidden);
+  memset(work.input.sums, 0, static_cast<size_t>(work.input.size(s)) * sizeof(R));
+  memset(work.hidden.sums, 0, static_cast<size_t>(work.hidden.size(s)) * sizeof(R));
+  memset(work.bias, 0, static_cast<size_t>(s.blocks * s.frame_size) * sizeof(R));
+  memset(work.zeros, 0, static_cast<size_t>(s.padded) * sizeof(R));
+  start_gradient(work.dh, a.grad_h_last, work.plan);
+  if (C::has_cell) {
+    start_gradient(work.dc, a.grad_c_last, work.plan);
+    memset(work.c0, 0, static_cast<size_t>(s.batch * s.padded) * sizeof(R));
+    for (int64_t b = 0; b < s.batch && a.c0; b++)
+      memcpy(work.c0 + b * s.padded, a.c0 + b * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
+  }
+  *work.barrier = Barrier{};
+  BackwardContext<C, R, Q> context = {a, work, Tape<C, R>(s, tape_arena)};
+  run_parallel(work.split.threads, backward_thread<C, R, Q>, &context);
+  unpack_bias<InputSide<C>, R, Q>(s, work.bias, a.grad_bias_ih);
+  unpack_bias<HiddenSide<C>, R, Q>(s, work.bias, a.grad_bias_hh);
+  finish_gradient(a.grad_h0, work.dh, work.plan);
+  if (C::has_cell) finish_gradient(a.grad_c0, work.dc, work.plan);
+}
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

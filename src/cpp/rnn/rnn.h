@@ -1,0 +1,98 @@
+// From a cell's code to its kernels, by the list in cells.def.
+#pragma once
+
+#include "rnn/backward.h"
+#include "rnn/elman.h"
+#include "rnn/gru.h"
+#include "rnn/lstm.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+// f(CellType<C, Q>) with the widest block that adds no padding.
+template <class C, int Q>
+struct CellType {
+  using type = C;
+  static constexpr int width = Q;
+};
+template <class R, template <class, int> class C, class F>
+void with_width(int64_t hidden, const F& f) {
+  const int64_t vectors = ceil_div(hidden, kLanes<R>);
+  if constexpr (C<R, 1>::most_unit_vectors >= 4) {
+    if (vectors % 4 == 0) return f(CellType<C<R, 4>, 4>{});
+  }
+  if constexpr (C<R, 1>::most_unit_vectors >= 2) {
+    if (vectors % 2 == 0) return f(CellType<C<R, 2>, 2>{});
+  }
+  f(CellType<C<R, 1>, 1>{});
+}
+template <class R, class F>
+void with_cell(const RnnProblem& p, const F& f) {
+  switch (p.cell) {
+#define PYSEQ_CELL(id, type, name, gate_count, cell_state)                                                 \
+  case Cell::id:                                                                                           \
+    static_assert(type<R, 1>::gates == gate_count && type<R, 1>::has_cell == cell_state, "see cells.def"); \
+    return with_width<R, type>(p.hidden, f);
+#include "rnn/cells.def"
+#undef PYSEQ_CELL
+  }
+}
+
+template <class R>
+int64_t rnn_tape(const RnnProblem& p) noexcept {
+  Arena count(nullptr);
+  with_cell<R>(p, [&](auto c) {
+    using T = decltype(c);
+    Tape<typename T::type, R>(shape_of<typename T::type, R>(p, T::width), count);
+  });
+  return count.used();
+}
+template <class R>
+int64_t rnn_forward_workspace(const RnnProblem& p) noexcept {
+  int64_t most = 0;
+  for (int keeps_tape = 0; keeps_tape < 2; keeps_tape++)
+    with_cell<R>(p, [&](auto c) {
+      using T = decltype(c);
+      Arena count(nullptr);
+      ForwardWork<typename T::type, R, T::width>(p, keeps_tape != 0, count);
+      most = max_of(most, count.used());
+    });
+  return most;
+}
+template <class R>
+int64_t rnn_backward_workspace(const RnnProblem& p) noexcept {
+  Arena count(nullptr);
+  with_cell<R>(p, [&](auto c) {
+    using T = decltype(c);
+    BackwardWork<typename T::type, R, T::width>(p, count);
+  });
+  return count.used();
+}
+template <class R>
+void rnn_forward(const RnnForward<R>& a) noexcept {
+  with_cell<R>(a.problem, [&](auto c) {
+    using T = decltype(c);
+    run_forward<typename T::type, R, T::width>(a);
+  });
+}
+template <class R>
+void rnn_backward(const RnnBackward<R>& a) noexcept {
+  with_cell<R>(a.problem, [&](auto c) {
+    using T = decltype(c);
+    run_backward<typename T::type, R, T::width>(a);
+  });
+}
+
+template <class R>
+void fill(Kernels<R>& k) {
+  k.rnn_tape = rnn_tape<R>;
+  k.rnn_forward_workspace = rnn_forward_workspace<R>;
+  k.rnn_backward_workspace = rnn_backward_workspace<R>;
+  k.rnn_forward = rnn_forward<R>;
+  k.rnn_backward = rnn_backward<R>;
+}
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

@@ -1,0 +1,32 @@
+"""pyseq: scikit-learn for sequences, with native kernels.
+
+Estimators take ragged lists of arrays and behave as scikit-learn's do::
+
+    from pyseq import GRU, SequenceClassifier
+
+    model = SequenceClassifier(encoder=GRU(64, bidirectional=True)).fit(X, y)
+    model.predict(X_new)
+"""
+
+from pyseq import ops
+from pyseq.estimators import CTCTranscriber, SequenceClassifier
+from pyseq.layers import GRU, LSTM, Chain, Conv1d, Dense, Dropout, Elman, Embedding
+from pyseq.ragged import Ragged
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "CTCTranscriber",
+    "Chain",
+    "Conv1d",
+    "Dense",
+    "Dropout",
+    "Elman",
+    "Embedding",
+    "Ragged",
+    "SequenceClassifier",
+    "__version__",
+    "ops",
+]

@@ -1,0 +1,6 @@
+"""Estimators: the scikit-learn face of sequence models."""
+
+from pyseq.estimators.classifier import SequenceClassifier
+from pyseq.estimators.transcriber import CTCTranscriber
+
+__all__ = ["CTCTranscriber", "SequenceClassifier"]

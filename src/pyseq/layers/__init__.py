@@ -1,0 +1,29 @@
+"""Layers: parameters with a forward and a backward pass over ragged sequences, and their composition.
+
+A layer is a parameter object in scikit-learn's sense (`get_params`, `set_params`, `clone`):
+constructing one only stores its settings, and `build` makes its weights once the number of features is
+known.
+"""
+
+from pyseq.layers.base import FlatParameters, Layer
+from pyseq.layers.chain import Chain
+from pyseq.layers.convolution import Conv1d
+from pyseq.layers.dense import Dense
+from pyseq.layers.dropout import Dropout
+from pyseq.layers.embedding import Embedding
+from pyseq.layers.pooling import POOLINGS
+from pyseq.layers.recurrent import GRU, LSTM, Elman
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "POOLINGS",
+    "Chain",
+    "Conv1d",
+    "Dense",
+    "Dropout",
+    "Elman",
+    "Embedding",
+    "FlatParameters",
+    "Layer",
+]

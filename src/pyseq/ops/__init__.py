@@ -1,0 +1,19 @@
+"""Stateless functions on arrays and Ragged: the low-level interface, for those who bring their own training loop."""
+
+from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
+from pyseq.ops.rnn import CELLS, RNNWeights, rnn_backward, rnn_forward
+from pyseq.ops.updates import adam_update, sgd_update, squared_norm
+
+__all__ = [
+    "CELLS",
+    "RNNWeights",
+    "adam_update",
+    "dense",
+    "dense_backward",
+    "embedding",
+    "embedding_backward",
+    "rnn_backward",
+    "rnn_forward",
+    "sgd_update",
+    "squared_norm",
+]

@@ -1,0 +1,222 @@
+"""Recurrent layers as functions: one call runs the whole time loop of one layer and direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyseq import _core
+from pyseq.ops._frames import FloatArray, Frames, as_frames, as_parameter
+
+
+class RNNWeights(NamedTuple):
+    """Weights of one layer and direction in PyTorch's layout; G gates of H units, I inputs.
+
+    Gate order: LSTM i f g o, GRU r z n. `weight_ih` (G*H, I), `weight_hh` (G*H, H), `bias_ih` and `bias_hh` (G*H,).
+    """
+
+    weight_ih: FloatArray
+    weight_hh: FloatArray
+    bias_ih: FloatArray
+    bias_hh: FloatArray
+
+
+class CellInfo(NamedTuple):
+    """What callers must know of a cell: its code in the kernels, number of gates, whether it has a cell state."""
+
+    code: int
+    gates: int
+    has_cell: bool
+
+
+CELLS: dict[str, CellInfo] = {name: CellInfo(code, gates, has) for name, code, gates, has in _core.CELLS}
+
+State = Any  # (B, H) array, or a pair of them for cells with a cell state
+
+
+@dataclass
+class Tape:
+    """What `rnn_backward` needs of a forward pass. Good for one backward pass, which consumes it.
+
+    `x`, the weights and the output are held by reference: leave them unchanged in between.
+    """
+
+    cell: CellInfo
+    reverse: bool
+    x: Frames
+    y: Frames
+    weights: RNNWeights
+    h0: FloatArray | None
+    c0: FloatArray | None
+    memory: Any | None
+
+
+def cell_info(cell: str) -> CellInfo:
+    """The cell of this name; ValueError lists the names there are."""
+    try:
+        return CELLS[cell]
+    except (KeyError, TypeError):
+        raise ValueError(f"cell is {cell!r}, expected one of {', '.join(map(repr, CELLS))}") from None
+
+
+def _check_weights(weights: Any, info: CellInfo, inputs: int, dtype: Any) -> RNNWeights:
+    if len(weights) != 4:
+        raise ValueError(f"weights has {len(weights)} arrays, expected 4: weight_ih, weight_hh, bias_ih, bias_hh")
+    hidden_shape = np.shape(weights[1])
+    if len(hidden_shape) != 2 or hidden_shape[1] < 1 or hidden_shape[0] != info.gates * hidden_shape[1]:
+        raise ValueError(
+            f"weight_hh has shape {hidden_shape}, expected ({info.gates} * hidden_size, hidden_size) for this cell"
+        )
+    hidden = hidden_shape[1]
+    shapes = ((info.gates * hidden, inputs), (info.gates * hidden, hidden), (info.gates * hidden,), (info.gates * hidden,))
+    checked = (as_parameter(w, s, dtype, n) for w, s, n in zip(weights, shapes, RNNWeights._fields, strict=True))
+    return RNNWeights(*checked)
+
+
+def _check_state(state: State, info: CellInfo, shape: tuple[int, int], dtype: Any, name: str) -> tuple[Any, Any]:
+    """A state as (h, c); None stays None. `name` is the argument, for messages."""
+    if state is None:
+        return None, None
+    if not info.has_cell:
+        if isinstance(state, tuple | list):
+            raise TypeError(f"{name} is a {type(state).__name__}, expected one (batch, hidden_size) array for this cell")
+        return as_parameter(state, shape, dtype, name), None
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        raise TypeError(f"{name} must be a pair (h, c) for this cell, got {type(state).__name__}")
+    h, c = state
+    return (
+        None if h is None else as_parameter(h, shape, dtype, f"{name}[0]"),
+        None if c is None else as_parameter(c, shape, dtype, f"{name}[1]"),
+    )
+
+
+def rnn_forward(
+    cell: str,
+    x: Any,
+    weights: RNNWeights,
+    *,
+    initial_state: State = None,
+    lengths: Any = None,
+    reverse: bool = False,
+    keep_tape: bool = True,
+    out: FloatArray | None = None,
+) -> tuple[Any, State, Tape | None]:
+    """One recurrent layer over a batch of sequences, in one direction.
+
+    Parameters
+    ----------
+    cell : "elman", "elman_relu", "lstm" or "gru"
+    x : (B, T, I) array or Ragged, float32 or float64
+    weights : RNNWeights of the same dtype
+    initial_state : (B, H) array, or a pair (h0, c0) for "lstm"; zeros if None
+    lengths : (B,) integers, optional
+        Frames of each sequence in a padded `x`; frames beyond are never read. 0 is allowed.
+    reverse : bool
+        Run from each sequence's last frame to its first. The output stays in the order of `x`.
+    keep_tape : bool
+        False where no backward pass follows: saves its memory.
+    out : (N, H) array whose rows may have a stride, for a Ragged `x` of N frames in all
+        Where the output goes, for instance half the columns of a bidirectional layer's buffer.
+
+    Returns
+    -------
+    output : (B, T, H) array with zeros beyond `lengths`, or Ragged
+    final_state : like `initial_state`; after the last frame that was run. For length 0, the initial state.
+    tape : Tape for `rnn_backward`, or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes, lengths or dtypes that do not fit; the message names the argument.
+
+    Notes
+    -----
+    Every row is summed in one order, so results do not depend on the batch, padding or threads. Formulas: Elman
+    1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014 with the reset
+    gate after the matrix product.
+    """
+    info = cell_info(cell)
+    frames = as_frames(x, lengths)
+    dtype = frames.rows.dtype
+    w = _check_weights(weights, info, frames.width, dtype)
+    hidden = int(w.weight_hh.shape[1])
+    h0, c0 = _check_state(initial_state, info, (len(frames.lengths), hidden), dtype, "initial_state")
+    y = frames.like(hidden) if out is None else _output_rows(out, frames, hidden)
+    h_last, c_last, memory = _core.rnn_forward(
+        info.code, reverse, frames.rows, frames.starts, frames.lengths, *w, h0, c0, y.rows, y.starts, keep_tape
+    )
+    tape = Tape(info, reverse, frames, y, w, h0, c0, memory) if keep_tape else None
+    return y.result(), (h_last, c_last) if info.has_cell else h_last, tape
+
+
+def _output_rows(out: FloatArray, frames: Frames, hidden: int) -> Frames:
+    if frames.padded is not None:
+        raise ValueError("out is only for a Ragged x")
+    total = int(frames.lengths.sum())
+    if out.shape != (total, hidden) or out.dtype != frames.rows.dtype:
+        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}, expected {(total, hidden)} of {frames.rows.dtype}")
+    return Frames(out, np.cumsum(frames.lengths) - frames.lengths, frames.lengths, None)
+
+
+def rnn_backward(
+    tape: Tape, grad_output: Any, grad_final_state: State = None, *, need_grad_x: bool = True
+) -> tuple[Any, RNNWeights, State]:
+    """Gradients of a recurrent layer by backpropagation through time.
+
+    Parameters
+    ----------
+    tape : Tape from `rnn_forward`; consumed
+    grad_output : gradient of the output, in its kind and shape; None for zeros
+    grad_final_state : gradient of the final state, like it; None for zeros
+    need_grad_x : bool
+        False where `x` is data: saves its product.
+
+    Returns
+    -------
+    grad_x : like `x` (zeros beyond the lengths), or None
+    grad_weights : RNNWeights
+    grad_initial_state : (B, H) array, or a pair for "lstm"
+
+    Raises
+    ------
+    ValueError
+        If the tape was used before, or a gradient's shape does not fit.
+    """
+    if tape.memory is None:
+        raise ValueError("tape was consumed by an earlier rnn_backward: run rnn_forward again")
+    dtype = tape.x.rows.dtype
+    hidden = tape.y.width
+    gh, gc = _check_state(grad_final_state, tape.cell, (len(tape.x.lengths), hidden), dtype, "grad_final_state")
+    grad_y = None if grad_output is None else _gradient_rows(grad_output, tape)
+    grad_x = tape.x.like(tape.x.width) if need_grad_x else None
+    memory, tape.memory = tape.memory, None
+    x_rows, x_starts = (tape.x.rows, tape.x.starts) if grad_x is None else _arranged(tape.x, grad_x)
+    g = _core.rnn_backward(
+        tape.cell.code, tape.reverse, x_rows, x_starts, tape.x.lengths, *tape.weights, tape.h0, tape.c0,
+        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, None if grad_x is None else grad_x.rows,
+    )  # fmt: skip
+    state = (g[4], g[5]) if tape.cell.has_cell else g[4]
+    return None if grad_x is None else grad_x.result(), RNNWeights(*g[:4]), state
+
+
+def _arranged(frames: Frames, like: Frames) -> tuple[FloatArray, Any]:
+    """Rows and starts of `frames` laid out as `like`'s; no copy where they are. The kernel reads x where it writes
+    the gradient of x, and a gradient where it read the output."""
+    if frames.rows.shape[0] == like.rows.shape[0] and np.array_equal(frames.starts, like.starts):
+        return frames.rows, frames.starts
+    index = np.repeat(frames.starts - like.starts, frames.lengths) + np.arange(len(like.rows))
+    return frames.rows[index], like.starts
+
+
+def _gradient_rows(grad: Any, tape: Tape) -> FloatArray:
+    frames = as_frames(grad, None, name="grad_output")
+    y = tape.y
+    if frames.width != y.width or (frames.padded is None) != (y.padded is None):
+        raise ValueError(f"grad_output does not have the shape of the output: {frames.width} features, expected {y.width}")
+    if frames.rows.dtype != y.rows.dtype:
+        raise TypeError(f"grad_output has dtype {frames.rows.dtype}, expected {y.rows.dtype} as the output")
+    if frames.padded != y.padded or (y.padded is None and not np.array_equal(frames.lengths, y.lengths)):
+        raise ValueError("grad_output does not have the shape of the output: other sequences or lengths")
+    return _arranged(frames, y)[0]

@@ -1,0 +1,10 @@
+"""Pictures: pure functions of arrays that return matplotlib figures.
+
+matplotlib is an option, installed by ``pip install 'pyseq[plot]'``, and is imported when a picture is drawn.
+"""
+
+from pyseq.plotting._matplotlib import MISSING
+from pyseq.plotting.alignment import align
+from pyseq.plotting.transcription import plot_transcription
+
+__all__ = ["MISSING", "align", "plot_transcription"]

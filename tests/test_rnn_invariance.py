@@ -1,0 +1,84 @@
+"""What a kernel says of a sequence does not depend on the batch, the padding, the threads or the run: bit for bit."""
+
+import numpy as np
+import pytest
+from helpers import assert_same_bits, random_lengths, random_padded, random_rnn_weights
+from threadpoolctl import threadpool_limits
+
+from pyseq import ops
+
+# Small ones stay on one thread; the others are split over rows, over units, or have one sequence only.
+SIZES = [(7, 12, 5, 19), (64, 60, 16, 48), (1, 60, 30, 256), (3, 40, 16, 320)]
+
+
+def flatten(value):
+    if value is None:
+        return []
+    if isinstance(value, tuple):
+        return [a for v in value for a in flatten(v)]
+    return [np.asarray(value)]
+
+
+def run(cell, x, lengths, weights, initial, grad_y, reverse, keep_tape=True):
+    y, final, tape = ops.rnn_forward(
+        cell, x, weights, initial_state=initial, lengths=lengths, reverse=reverse, keep_tape=keep_tape
+    )
+    return flatten((y, final)) + (flatten(tuple(ops.rnn_backward(tape, grad_y))) if keep_tape else [])
+
+
+def problem(cell, dtype, batch, steps, inputs, hidden):
+    rng = np.random.default_rng(5)
+    lengths = random_lengths(rng, batch, steps)
+    x, grad_y = random_padded(rng, lengths, inputs, dtype), random_padded(rng, lengths, hidden, dtype)
+    weights = ops.RNNWeights(*random_rnn_weights(rng, ops.CELLS[cell].gates, inputs, hidden, dtype))
+    h0 = rng.standard_normal((batch, hidden)).astype(dtype)
+    return x, lengths, weights, (h0, h0[::-1].copy()) if ops.CELLS[cell].has_cell else h0, grad_y
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("cell", sorted(ops.CELLS))
+def test_results_do_not_depend_on_threads_or_repetition(cell, sizes, dtype, reverse):
+    arguments = (cell, *problem(cell, dtype, *sizes), reverse)
+    expected = run(*arguments)
+    for threads in (1, 2, 3, 2):
+        with threadpool_limits(threads, user_api="openmp"):
+            for a, b in zip(run(*arguments), expected, strict=True):
+                assert_same_bits(a, b, f"{threads} threads")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", SIZES[:3])
+@pytest.mark.parametrize("cell", sorted(ops.CELLS))
+def test_outputs_do_not_depend_on_batch_or_padding(cell, sizes, dtype, reverse):
+    x, lengths, weights, initial, grad_y = problem(cell, dtype, *sizes)
+    y, grad_x = (run(cell, x, lengths, weights, initial, grad_y, reverse)[i] for i in (0, 3 if cell == "lstm" else 2))
+    pick = lambda state, rows: tuple(s[rows] for s in state) if isinstance(state, tuple) else state[rows]  # noqa: E731
+    rng = np.random.default_rng(0)
+    for rows in [[b] for b in range(0, len(x), 9)] + [rng.permutation(len(x))[: 1 + len(x) // 2]]:
+        longest = lengths[rows].max()
+        alone = run(
+            cell, x[rows][:, :longest], lengths[rows], weights, pick(initial, rows), grad_y[rows][:, :longest], reverse
+        )
+        assert_same_bits(alone[0], y[rows][:, :longest], "output")
+        assert_same_bits(alone[3 if cell == "lstm" else 2], grad_x[rows][:, :longest], "grad_x")
+
+
+@pytest.mark.parametrize("cell", sorted(ops.CELLS))
+def test_padding_is_never_read(cell):
+    x, lengths, weights, initial, grad_y = problem(cell, "float32", 8, 9, 4, 12)
+    poisoned = run(cell, x, lengths, weights, initial, grad_y, False)  # x and grad_y hold NaN beyond the lengths
+    clean = run(cell, np.nan_to_num(x), lengths, weights, initial, np.nan_to_num(grad_y), False)
+    for a, b in zip(poisoned, clean, strict=True):
+        assert np.isfinite(a).all()
+        assert_same_bits(a, b)
+
+
+def test_inputs_are_not_written():
+    x, lengths, weights, initial, grad_y = problem("lstm", "float32", 8, 9, 4, 12)
+    before = [a.copy() for a in (x, lengths, grad_y, *weights, *initial)]
+    run("lstm", x, lengths, weights, initial, grad_y, True)
+    for a, b in zip((x, lengths, grad_y, *weights, *initial), before, strict=True):
+        assert_same_bits(a, b)
