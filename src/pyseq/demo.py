@@ -92,7 +92,7 @@ def run_demo(*, output: Path | None, epochs: int = EPOCHS, seed: int = 0) -> flo
     model.fit(lines.X_train, lines.y_train)
     seconds = time.perf_counter() - started
 
-    read = model.predict(lines.X_test)
+    read: list[str] = model.predict(lines.X_test).tolist()
     error_rate: float = character_error_rate(lines.y_test, read)
     per_epoch = seconds / model.n_iter_
     print(f"Trained {model.n_parameters_:,} parameters in {seconds:.1f} s, {per_epoch:.2f} s an epoch.")
@@ -143,6 +143,6 @@ def _draw(
         raise ImportError(MISSING) from error
     # A figure outside pyplot: no window system is asked for.
     figure = plot_transcription(
-        X, model.predict_proba(X), read, truth, classes=model.classes_, title=title, figure=Figure()
+        X, list(model.predict_proba(X)), read, truth, classes=model.classes_, title=title, figure=Figure()
     )
     figure.savefig(output, dpi=DOTS_PER_INCH)
