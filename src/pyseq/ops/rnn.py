@@ -192,22 +192,13 @@ def rnn_backward(
     grad_y = None if grad_output is None else _gradient_rows(grad_output, tape)
     grad_x = tape.x.like(tape.x.width) if need_grad_x else None
     memory, tape.memory = tape.memory, None
-    x_rows, x_starts = (tape.x.rows, tape.x.starts) if grad_x is None else _arranged(tape.x, grad_x)
     g = _core.rnn_backward(
-        tape.cell.code, tape.reverse, x_rows, x_starts, tape.x.lengths, *tape.weights, tape.h0, tape.c0,
-        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, None if grad_x is None else grad_x.rows,
+        tape.cell.code, tape.reverse, tape.x.rows, tape.x.starts, tape.x.lengths, *tape.weights, tape.h0, tape.c0,
+        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc,
+        *((None, None) if grad_x is None else (grad_x.rows, grad_x.starts)),
     )  # fmt: skip
     state = (g[4], g[5]) if tape.cell.has_cell else g[4]
     return None if grad_x is None else grad_x.result(), RNNWeights(*g[:4]), state
-
-
-def _arranged(frames: Frames, like: Frames) -> tuple[FloatArray, Any]:
-    """Rows and starts of `frames` laid out as `like`'s; no copy where they are. The kernel reads x where it writes
-    the gradient of x, and a gradient where it read the output."""
-    if frames.rows.shape[0] == like.rows.shape[0] and np.array_equal(frames.starts, like.starts):
-        return frames.rows, frames.starts
-    index = np.repeat(frames.starts - like.starts, frames.lengths) + np.arange(len(like.rows))
-    return frames.rows[index], like.starts
 
 
 def _gradient_rows(grad: Any, tape: Tape) -> FloatArray:
@@ -219,4 +210,7 @@ def _gradient_rows(grad: Any, tape: Tape) -> FloatArray:
         raise TypeError(f"grad_output has dtype {frames.rows.dtype}, expected {y.rows.dtype} as the output")
     if frames.padded != y.padded or (y.padded is None and not np.array_equal(frames.lengths, y.lengths)):
         raise ValueError("grad_output does not have the shape of the output: other sequences or lengths")
-    return _arranged(frames, y)[0]
+    if len(frames.rows) == len(y.rows) and np.array_equal(frames.starts, y.starts):
+        return frames.rows
+    # The kernel reads the gradient where it read the output: lay it out alike.
+    return frames.rows[np.repeat(frames.starts - y.starts, y.lengths) + np.arange(len(y.rows))]
