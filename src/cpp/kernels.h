@@ -128,7 +128,7 @@ struct CtcLoss {
   R* losses;                      // [batch]
   R* grad;                        // frames of `classes` numbers, may be null: loss only
   int64_t grad_stride;
-  void* workspace;
+  void* workspace;                // its size depends on whether grad is null
 };
 
 // Best class of every frame, repeats merged, blanks dropped. Ties go to the lower class.

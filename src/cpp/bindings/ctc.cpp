@@ -1,5 +1,112 @@
 #include "bindings/arrays.h"
+#include "runtime/dispatch.h"
 
 namespace pyseq {
-void register_ctc(py::module_&) {}
+
+namespace {
+
+// Where, in the flat array of all targets, the first label stands that is blank or no class; -1: nowhere.
+template <class I>
+int64_t first_bad_label(const I* labels, const int64_t* start, const int64_t* lengths, int64_t batch, int64_t classes,
+                        int64_t blank) {
+  for (int64_t b = 0; b < batch; b++)
+    for (int64_t i = start[b]; i < start[b] + lengths[b]; i++)
+      if (labels[i] < 0 || labels[i] >= classes || labels[i] == blank) return i;
+  return -1;
+}
+
+int64_t ctc_first_bad_label(const py::array& targets, const py::array& start, const py::array& lengths, int64_t classes,
+                            int64_t blank) {
+  const int64_t batch = lengths.size();
+  const auto* starts = flat<int64_t>(start, "start", batch);
+  const auto* counts = flat<int64_t>(lengths, "lengths", -1);
+  check_frames(starts, counts, batch, targets.size(), "targets");
+  if (py::isinstance<py::array_t<int32_t>>(targets))
+    return first_bad_label(flat<int32_t>(targets, "targets", -1), starts, counts, batch, classes, blank);
+  return first_bad_label(flat<int64_t>(targets, "targets", -1), starts, counts, batch, classes, blank);
+}
+
+// Losses [batch]; grad, if given, gets the gradient in rows laid out as those of logits.
+py::array ctc_loss(const py::array& logits, const py::array& start, const py::array& lengths, const py::array& targets,
+                   const py::array& target_start, const py::array& target_lengths, int64_t blank,
+                   const MaybeArray& grad, const MaybeArray& grad_start) {
+  return by_dtype(logits, "logits", [&](auto zero) -> py::array {
+    using R = decltype(zero);
+    const Rows<R> x = rows<R>(logits, "logits"), g = rows<R>(grad, "grad", true);
+    CtcLoss<R> p{};
+    p.batch = lengths.size();
+    p.classes = x.width;
+    p.blank = blank;
+    if (blank < 0 || blank >= x.width) reject("blank", "a class");
+    p.lengths = flat<int64_t>(lengths, "lengths", -1);
+    p.x_start = flat<int64_t>(start, "start", p.batch);
+    check_frames(p.x_start, p.lengths, p.batch, x.count, "logits");
+    p.logits = x.data;
+    p.logits_stride = x.stride;
+    p.targets = flat<int32_t>(targets, "targets", -1);
+    p.target_start = flat<int64_t>(target_start, "target_start", p.batch);
+    p.target_lengths = flat<int64_t>(target_lengths, "target_lengths", p.batch);
+    check_frames(p.target_start, p.target_lengths, p.batch, targets.size(), "targets");
+    if (first_bad_label(p.targets, p.target_start, p.target_lengths, p.batch, p.classes, blank) >= 0)
+      reject("targets", "classes other than blank");
+    if (grad) {
+      if (g.width != x.width) reject("grad", "as many columns as logits");
+      p.grad_start = flat<int64_t>(grad_start, "grad_start", p.batch);
+      if (!p.grad_start) reject("grad_start", "an array beside grad");
+      check_frames(p.grad_start, p.lengths, p.batch, g.count, "grad");
+      p.grad = g.data;
+      p.grad_stride = g.stride;
+    }
+    py::array_t<R> losses(p.batch);
+    p.losses = losses.mutable_data();
+    Workspace workspace(kernels<R>().ctc_loss_workspace(p));
+    p.workspace = workspace.data();
+    without_gil([&] { kernels<R>().ctc_loss(p); });
+    return losses;
+  });
+}
+
+// labels and frames of all sequences, sequence b from out_start[b] on; how many each has; scores.
+py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::array& lengths,
+                     const py::array& out_start, int64_t blank) {
+  return by_dtype(logits, "logits", [&](auto zero) -> py::tuple {
+    using R = decltype(zero);
+    const Rows<R> x = rows<R>(logits, "logits");
+    CtcGreedy<R> p{};
+    p.batch = lengths.size();
+    p.classes = x.width;
+    p.blank = blank;
+    if (blank < 0 || blank >= x.width) reject("blank", "a class");
+    p.lengths = flat<int64_t>(lengths, "lengths", -1);
+    p.x_start = flat<int64_t>(start, "start", p.batch);
+    check_frames(p.x_start, p.lengths, p.batch, x.count, "logits");
+    p.logits = x.data;
+    p.logits_stride = x.stride;
+    p.out_start = flat<int64_t>(out_start, "out_start", p.batch);
+    int64_t total = 0;
+    for (int64_t b = 0; b < p.batch; b++) total += p.lengths[b];
+    check_frames(p.out_start, p.lengths, p.batch, total, "out_start");
+    py::array_t<int32_t> labels(total);
+    py::array_t<int64_t> frames(total), counts(p.batch);
+    py::array_t<R> scores(p.batch);
+    p.labels = labels.mutable_data();
+    p.frames = frames.mutable_data();
+    p.out_lengths = counts.mutable_data();
+    p.scores = scores.mutable_data();
+    without_gil([&] { kernels<R>().ctc_greedy(p); });
+    return py::make_tuple(labels, frames, counts, scores);
+  });
+}
+
+}  // namespace
+
+void register_ctc(py::module_& m) {
+  m.def("ctc_first_bad_label", &ctc_first_bad_label, py::arg("targets"), py::arg("start"), py::arg("lengths"),
+        py::arg("classes"), py::arg("blank"));
+  m.def("ctc_loss", &ctc_loss, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("targets"),
+        py::arg("target_start"), py::arg("target_lengths"), py::arg("blank"), py::arg("grad"), py::arg("grad_start"));
+  m.def("ctc_greedy", &ctc_greedy, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("out_start"),
+        py::arg("blank"));
+}
+
 }  // namespace pyseq

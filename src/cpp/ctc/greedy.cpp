@@ -1,4 +1,85 @@
-#include "tier.h"
-namespace pyseq { namespace PYSEQ_TIER {
-void fill_ctc_greedy(KernelTable&) noexcept {}
-} }
+// Greedy CTC decoding: the most probable class of every frame, repeats merged, blanks dropped.
+#include "ctc/softmax.h"
+#include "runtime/parallel.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+// First index of the number `value` in a row; -1 if it is not there (a row with NaN may have no largest).
+template <class R>
+PYSEQ_INLINE int64_t find_number(const R* x, int64_t C, R value) {
+  constexpr int W = kLanes<R>;
+  int64_t c = 0;
+  for (; c + W <= C; c += W) {
+    const int lane = first_lane<R>(load(x + c) == splat(value));
+    if (lane < W) return c + lane;
+  }
+  for (; c < C; c++)
+    if (x[c] == value) return c;
+  return -1;
+}
+
+template <class R>
+void decode_sequence(const CtcGreedy<R>& p, int64_t b) {
+  int32_t* labels = p.labels + p.out_start[b];
+  int64_t* frames = p.frames + p.out_start[b];
+  int64_t count = 0, previous = p.blank;
+  LogProduct denominator;  // the best class is at the top of its row: its log softmax is -log(sum)
+  for (int64_t t = 0; t < p.lengths[b]; t++) {
+    const R* x = p.logits + (p.x_start[b] + t) * p.logits_stride;
+    RowSum<R> r;
+    if (!with_short_row<R>(p.classes, [&](auto vectors) {
+          r = short_row<decltype(vectors)::value, R>(x, p.classes, nullptr, nullptr);
+        }))
+      r = exp_row<R>(x, p.classes, nullptr);
+    denominator.add(0, static_cast<double>(r.sum));
+    if (t % 16 == 15) denominator.settle();
+    const int64_t best = r.sum == r.sum ? find_number(x, p.classes, r.top) : p.blank;
+    if (best != previous && best != p.blank) {
+      labels[count] = static_cast<int32_t>(best);
+      frames[count++] = t;
+    }
+    previous = best;
+  }
+  p.out_lengths[b] = count;
+  p.scores[b] = static_cast<R>(-denominator.value());
+}
+
+template <class R>
+struct GreedyContext {
+  const CtcGreedy<R>& p;
+  int64_t next;
+};
+
+template <class R>
+void greedy_thread(void* context, int, int) {
+  auto& c = *static_cast<GreedyContext<R>*>(context);
+  const FlushToZero flush;
+  for (;;) {
+    const int64_t b = __atomic_fetch_add(&c.next, 1, __ATOMIC_RELAXED);
+    if (b >= c.p.batch) return;
+    decode_sequence(c.p, b);
+  }
+}
+
+template <class R>
+void ctc_greedy(const CtcGreedy<R>& p) noexcept {
+  constexpr double kOperationsPerClass = 20, kOperationsPerFrame = 500;
+  double frames = 0;
+  for (int64_t b = 0; b < p.batch; b++) frames += static_cast<double>(p.lengths[b]);
+  const double per_frame = kOperationsPerFrame + static_cast<double>(p.classes) * kOperationsPerClass;
+  GreedyContext<R> context = {p, 0};
+  const int threads = min_of(threads_for(frames * per_frame), static_cast<int>(min_of<int64_t>(p.batch, 1 << 20)));
+  run_parallel(max_of(threads, 1), greedy_thread<R>, &context);
+}
+
+}  // namespace
+
+void fill_ctc_greedy(KernelTable& table) noexcept {
+  table.f32.ctc_greedy = ctc_greedy<float>;
+  table.f64.ctc_greedy = ctc_greedy<double>;
+}
+
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

@@ -1,0 +1,123 @@
+// What a frame contributes to a path: two ways to take it from the logits.
+//
+// RelativeEmission  y_i = exp(x_i - x_blank) in the precision of the logits. Then y_blank = 1, blank needs no
+//                   multiplication, and the softmax denominator, common to all paths, drops out; it returns
+//                   in the loss alone. Serves while the differences are moderate.
+// ExactEmission     relative to the largest logit among the target's classes and blank, in float64, masked
+//                   classes (-inf) included: for everything else. 3 times slower.
+//
+// Both are gathered in blocks of kBlock frames, `stride` stored items a frame.
+#pragma once
+
+#include "ctc/plan.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+enum class Gathered { kFine, kOutOfRange, kNotANumber };
+
+// Difference to blank beyond which its rounding error, half an ulp, would show in the gradient.
+constexpr double kRelativeRange = 128;
+constexpr int kPrefetchFrames = 16;
+
+template <class R>
+struct RelativeEmission {
+  using Num = ScaledInt<R>;
+  using Real = R;
+  using Stored = Vec<R>;  // x_i - x_blank; the exponential is redone where it is used, off the critical path
+  static constexpr bool kUnitBlank = true;
+  static constexpr int64_t extra = 0;
+  double reference = 0;  // sum over frames of what emissions are relative to; here left to the softmax
+
+  static PYSEQ_INLINE Num label(const Stored& d) { return Num::exp(d); }
+
+  Gathered gather_block(const Sequence<R>& s, const Plan<R>& p, int64_t t0, int64_t n, Stored* out) {
+    constexpr int W = kLanes<R>;
+    const bool in_registers = kHasLookup && s.C <= 2 * W, ahead = s.C > kSmallAlphabet;
+    const int low_lanes = static_cast<int>(min_of<int64_t>(s.C, W));
+    const int high_lanes = in_registers ? static_cast<int>(s.C) - low_lanes : 0;
+    const int64_t groups = p.groups;
+    IntVec<R> worst = {};
+    for (int64_t f = 0; f < n; f++, out += groups) {
+      const R* x = s.row(t0 + f);
+      if (ahead && t0 + f + kPrefetchFrames < s.T) prefetch(s, p, x + kPrefetchFrames * s.x_stride);
+      const Vec<R> blank = splat(x[s.blank]);
+      if (in_registers) {
+        const Vec<R> low = load_n(x, low_lanes), high = load_n(x + low_lanes, high_lanes);
+        for (int64_t k = 0; k < groups; k++) worst = keep(lookup(low, high, p.label[k]) - blank, worst, out[k]);
+      } else {
+        for (int64_t k = 0; k < groups; k++) worst = keep(gather(x, p.label[k]) - blank, worst, out[k]);
+      }
+    }
+    // bit patterns of magnitudes are ordered as the magnitudes, inf and NaN above all
+    const R range = limit(s.T);
+    Int_t<R> range_bits;
+    memcpy(&range_bits, &range, sizeof range);
+    return int_max_tree<R>(worst) <= range_bits ? Gathered::kFine : Gathered::kOutOfRange;
+  }
+
+ private:
+  static PYSEQ_INLINE IntVec<R> keep(Vec<R> d, IntVec<R> worst, Stored& out) {
+    constexpr Int_t<R> magnitude = static_cast<Int_t<R>>(~(uint64_t(1) << (sizeof(R) * 8 - 1)));
+    out = d;
+    return int_max((IntVec<R>)d & magnitude, worst);
+  }
+  // The exponents of T frames must stay within Num::kSpan.
+  static R limit(int64_t T) {
+    const double span = static_cast<double>(Num::kSpan) / (2 * static_cast<double>(T));
+    const double range = sizeof(R) == 4 ? kRelativeRange : kRelativeRange * 1000;
+    return static_cast<R>(min_of(range, span));
+  }
+  // All of a short row; of a long one the lines of the target's classes, which hardware cannot guess.
+  static PYSEQ_INLINE void prefetch(const Sequence<R>& s, const Plan<R>& p, const R* x) {
+    constexpr int64_t line = 64 / sizeof(R);
+    if (p.dense)
+      for (int64_t c = 0; c < s.C; c += line) __builtin_prefetch(x + c, 0, 2);
+    else
+      for (int64_t j = 0; j < p.slots; j++) __builtin_prefetch(x + p.slot_class[j], 0, 2);
+  }
+};
+
+template <class R>
+struct ExactEmission {
+  using Num = ScaledInt<double>;
+  using Real = double;
+  using Stored = Num;  // the blank of a frame is behind its labels
+  static constexpr bool kUnitBlank = false;
+  static constexpr int64_t extra = 1;
+  double reference = 0;
+
+  static PYSEQ_INLINE Num label(const Stored& y) { return y; }
+
+  Gathered gather_block(const Sequence<R>& s, const Plan<double>& p, int64_t t0, int64_t n, Stored* out) {
+    constexpr double infinity = __builtin_inf();
+    // Differences are cut where exponents would overflow: a path that needs more is still not impossible.
+    const double deepest = -min_of(0x1p50, static_cast<double>(Num::kSpan) / (2 * static_cast<double>(s.T)));
+    for (int64_t f = 0; f < n; f++, out += p.groups + extra) {
+      const R* x = s.row(t0 + f);
+      double top = static_cast<double>(x[s.blank]);
+      bool numbers = top < infinity;
+      for (int64_t i = 0; i < s.L; i++) {
+        const auto v = static_cast<double>(x[s.labels[i]]);
+        numbers = numbers && v < infinity;
+        top = max_of(top, v);
+      }
+      if (!numbers) return Gathered::kNotANumber;
+      if (top > -infinity) reference += top;
+      for (int64_t k = 0; k <= p.groups; k++) {
+        Vec<double> v;
+        for (int j = 0; j < Plan<double>::W; j++)
+          v[j] = static_cast<double>(x[k < p.groups ? p.label[k][j] : static_cast<int64_t>(s.blank)]);
+        const Num y = Num::exp(vmax(splat(deepest), v - splat(top)));
+        const IntVec<double> masked = v == splat(-infinity);
+        out[k] = {select<double>(masked, splat(1.0), y.m), masked ? splat_int<double>(Num::kZero) : y.e};
+      }
+    }
+    return Gathered::kFine;
+  }
+};
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq
