@@ -5,7 +5,7 @@ import pytest
 from helpers import assert_same_bits, random_lengths, random_padded
 from threadpoolctl import threadpool_limits
 
-from pyseq import ops
+from pyseq import _core, ops
 
 # batch, steps, inputs, outputs, kernel size, dilation. The first stays on one thread; one sequence only is
 # split over time; few channels make few tiles of the weight gradient.
@@ -81,8 +81,6 @@ def test_inputs_are_not_written():
 
 @pytest.mark.parametrize("outputs", [1, 3, 17, 30])
 def test_nothing_is_written_beside_the_columns_of_the_output(outputs):
-    from pyseq import _core
-
     x, starts, lengths = np.ones((9, 2), np.float32), np.array([0]), np.array([9])
     weight = np.ones((outputs, 2, 3), np.float32)
     wide = np.full((11, outputs + 2), 7.0, np.float32)
