@@ -413,7 +413,12 @@ def table(**changed):
             ValueError,
             "df['who'] is missing in row 1",
         ),
-        (table(who=["a", pd.NA, "b"]), {"id": "who"}, ValueError, "df['who'] is missing in row 1"),
+        (
+            table(who=pd.Series(["a", pd.NA, "b"], dtype=object)),
+            {"id": "who"},
+            ValueError,
+            "df['who'] is missing in row 1",
+        ),
         (table(who=["a", 1, 2]), {"id": "who"}, TypeError, "df['who'] has no order"),
         (
             table(x=[1.0, np.nan, 3.0]),
