@@ -75,7 +75,8 @@ void conv1d_forward(const Conv1d<R>& c) noexcept {
   ForwardWork<R> work(c, arena);
   pack_taps(work.weight, c.weight, c.kernel_size, c.in_channels, c.out_channels, c.kernel_size,
             c.in_channels * c.kernel_size, false);
-  if (c.bias) memcpy(work.bias, c.bias, static_cast<size_t>(c.out_channels) * sizeof(R));
+  for (int64_t o = 0; c.bias && o < round_up(c.out_channels, kLanes<R>); o++)
+    work.bias[o] = o < c.out_channels ? c.bias[o] : R(0);
   const Correlation<R> forward = {c.batch, c.in_channels, c.out_channels, c.kernel_size, c.dilation, c.left,
                                   c.lengths, c.x_start, c.y_start, c.x, c.x_stride, work.weight,
                                   c.bias ? work.bias : nullptr, c.y, c.y_stride};

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyseq import _core
 from pyseq.ops._frames import FloatArray, Frames, as_frames, as_parameter, check_float
+from pyseq.ragged import Ragged
 
 __all__ = ["causal_conv1d", "causal_conv1d_backward", "conv1d", "conv1d_backward"]
 
@@ -213,6 +214,8 @@ def _check_grad(grad_y: Any, frames: Frames, out_channels: int) -> Frames:
             )
     else:
         expected = (*frames.padded, out_channels)
+        if isinstance(grad_y, Ragged):
+            raise ValueError("grad_y is a Ragged, expected an array as x is")
         if np.shape(grad_y) != expected:
             raise ValueError(f"grad_y has shape {np.shape(grad_y)}, expected {expected}, the shape of y")
         grad = as_frames(grad_y, frames.lengths, name="grad_y")
