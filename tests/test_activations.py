@@ -37,7 +37,9 @@ def test_error_stays_within_the_stated_bound(name, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_saturation_and_special_values(dtype):
     x = np.array([-np.inf, -1e30, 1e30, np.inf, np.nan], dtype=dtype)
-    assert np.array_equal(_core.activation("tanh", x), np.array([-1, -1, 1, 1, np.nan], dtype), equal_nan=True)
+    assert np.array_equal(
+        _core.activation("tanh", x), np.array([-1, -1, 1, 1, np.nan], dtype), equal_nan=True
+    )
     sigmoid = _core.activation("sigmoid", x)
     assert (sigmoid[:2] >= 0).all()
     assert (sigmoid[:2] < 1e-17).all()

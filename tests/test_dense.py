@@ -27,7 +27,9 @@ def test_values_and_gradients_match_the_twin(rows, inputs, outputs, dtype, strid
     grad_y = rng.standard_normal((rows, outputs + stride)).astype(dtype)[:, stride:]
     assert_close(ops.dense(x, w, b), reference.dense(x, w, b))
     assert_close(ops.dense(x, w), reference.dense(x, w))
-    for actual, expected in zip(ops.dense_backward(x, w, grad_y), reference.dense_backward(x, w, grad_y), strict=True):
+    for actual, expected in zip(
+        ops.dense_backward(x, w, grad_y), reference.dense_backward(x, w, grad_y), strict=True
+    ):
         assert_close(actual, expected, "gradient")
     assert ops.dense_backward(x, w, grad_y, need_grad_x=False)[0] is None
 
@@ -60,19 +62,35 @@ def test_embedding_matches_the_twin():
     weight, tokens = rng.standard_normal((11, 5)), rng.integers(0, 11, 40)
     grad_y = rng.standard_normal((40, 5))
     assert_same_bits(ops.embedding(tokens, weight), reference.embedding(tokens, weight))
-    assert_close(ops.embedding_backward(tokens, grad_y, 11), reference.embedding_backward(tokens, grad_y, 11), "gradient")
+    assert_close(
+        ops.embedding_backward(tokens, grad_y, 11),
+        reference.embedding_backward(tokens, grad_y, 11),
+        "gradient",
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda x, w: ops.dense(x[0], w), ValueError, r"x has shape \(4,\), expected \(rows, features\)"),
-        (lambda x, w: ops.dense(x, w[:, :3]), ValueError, r"weight has shape \(2, 3\), expected \(outputs, 4\)"),
+        (
+            lambda x, w: ops.dense(x, w[:, :3]),
+            ValueError,
+            r"weight has shape \(2, 3\), expected \(outputs, 4\)",
+        ),
         (lambda x, w: ops.dense(x, w, np.zeros(3)), ValueError, r"bias has shape \(3,\), expected \(2,\)"),
         (lambda x, w: ops.dense(x, w.astype("f4")), TypeError, "weight has dtype float32, but x has float64"),
-        (lambda x, w: ops.dense(x.astype(object), w), TypeError, "x has dtype object, expected float32 or float64"),
+        (
+            lambda x, w: ops.dense(x.astype(object), w),
+            TypeError,
+            "x has dtype object, expected float32 or float64",
+        ),
         (lambda x, w: ops.dense_backward(x, w, x), ValueError, r"grad_y has shape \(3, 4\)"),
-        (lambda x, w: ops.embedding(np.array([0, 2]), w), ValueError, r"tokens\[1\] is 2, expected an id from 0 to 1"),
+        (
+            lambda x, w: ops.embedding(np.array([0, 2]), w),
+            ValueError,
+            r"tokens\[1\] is 2, expected an id from 0 to 1",
+        ),
         (lambda x, w: ops.embedding(np.array([0, -1]), w), ValueError, r"tokens\[1\] is -1"),
         (lambda x, w: ops.embedding(np.array([0.5]), w), TypeError, "tokens has shape"),
     ],

@@ -15,7 +15,9 @@ TIMEOUT = 60
 def work(_=None):
     """Enough of it for several threads."""
     rng = np.random.default_rng(0)
-    weights = ops.RNNWeights(*[rng.standard_normal(s).astype("f4") * 0.1 for s in ((512, 64), (512, 128), 512, 512)])
+    weights = ops.RNNWeights(
+        *[rng.standard_normal(s).astype("f4") * 0.1 for s in ((512, 64), (512, 128), 512, 512)]
+    )
     x = rng.standard_normal((32, 50, 64)).astype("f4")
     y, _, tape = ops.rnn_forward("lstm", x, weights)
     grad_x, _, _ = ops.rnn_backward(tape, y)
@@ -38,6 +40,8 @@ def test_a_forked_child_computes_the_same_serially():
 def test_joblib_loky_workers_compute_the_same():
     joblib = pytest.importorskip("joblib")
     expected = work()
-    results = joblib.Parallel(n_jobs=2, backend="loky", timeout=TIMEOUT)(joblib.delayed(work)() for _ in range(4))
+    results = joblib.Parallel(n_jobs=2, backend="loky", timeout=TIMEOUT)(
+        joblib.delayed(work)() for _ in range(4)
+    )
     for result in results:
         assert result[:2] == expected[:2]

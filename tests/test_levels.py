@@ -45,13 +45,16 @@ def imported_modules(path):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             if node.module == "pyseq":
-                yield from (alias.name if (PYTHON / alias.name).exists() or known(alias.name) else "__init__" for alias in node.names)
+                yield from (
+                    alias.name if (PYTHON / alias.name).exists() or known(alias.name) else "__init__"
+                    for alias in node.names
+                )
             elif node.module and node.module.startswith("pyseq."):
                 yield node.module.split(".")[1]
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name == "pyseq" or alias.name.startswith("pyseq."):
-                    yield (alias.name.split(".") + ["__init__"])[1]
+                    yield [*alias.name.split("."), "__init__"][1]
 
 
 def known(name):
@@ -65,7 +68,9 @@ def test_python_imports_go_down(path):
         assert level_of(module, PYTHON_LEVELS) <= level_of(own, PYTHON_LEVELS), f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted([*CPP.rglob("*.h"), *CPP.rglob("*.cpp")]), ids=lambda p: str(p.relative_to(CPP)))
+@pytest.mark.parametrize(
+    "path", sorted([*CPP.rglob("*.h"), *CPP.rglob("*.cpp")]), ids=lambda p: str(p.relative_to(CPP))
+)
 def test_cpp_includes_go_down(path):
     own = level_of(path.relative_to(CPP).parts[0], CPP_LEVELS)
     for include in re.findall(r'#include "([^"]+)"', path.read_text()):
@@ -75,7 +80,9 @@ def test_cpp_includes_go_down(path):
         assert level_of(include.split("/")[0], CPP_LEVELS) <= own, f"{path} includes {include}"
 
 
-@pytest.mark.parametrize("path", sorted([*CPP.rglob("*.h"), *CPP.rglob("*.cpp")]), ids=lambda p: str(p.relative_to(CPP)))
+@pytest.mark.parametrize(
+    "path", sorted([*CPP.rglob("*.h"), *CPP.rglob("*.cpp")]), ids=lambda p: str(p.relative_to(CPP))
+)
 def test_intrinsics_and_openmp_stay_in_their_place(path):
     text, place = path.read_text(), path.relative_to(CPP).parts[0]
     if place != "simd":

@@ -12,7 +12,9 @@ SIZES = [1, 15, 64, 1001]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled": True}, {"scale": 0.3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled": True}, {"scale": 0.3}]
+)
 def test_adam_matches_the_twin(options, dtype, size):
     rng = np.random.default_rng(0)
     ours = [rng.standard_normal(size).astype(dtype), *np.zeros((2, size), dtype)]

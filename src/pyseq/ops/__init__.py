@@ -1,4 +1,4 @@
-"""Stateless functions on arrays and Ragged: the low-level interface, for those who bring their own training loop."""
+"""Stateless functions on arrays and Ragged, for those who bring their own training loop."""
 
 from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
 from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
