@@ -127,7 +127,7 @@ def check_output(output: Path) -> None:
 def transcription_table(read: Sequence[str], truth: Sequence[str]) -> str:
     """Transcriptions beside the truth, a line each, with the number of edits where they differ."""
     width = max(5, *(len(line) for line in [*read, *truth]))
-    rows = [f"  {'truth':{width}}  {'read':{width}}"]
+    rows = [f"  {'truth':{width}}  read"]
     for true_line, read_line, n_edits in zip(truth, read, edit_distances(truth, read), strict=True):
         remark = f"  {n_edits} edit{'s' if n_edits > 1 else ''}" if n_edits else ""
         rows.append(f"  {true_line:{width}}  {read_line:{width}}{remark}".rstrip())
