@@ -5,7 +5,7 @@ learning rates, clipping and batch size, each with batches of lines of similar l
 epoch each, in one process with as many threads. Before the first turn the losses of both on one batch are
 compared.
 
-PyTorch runs the LSTM over padded lines, which is its faster way, though the direction that runs backwards then
+PyTorch runs the LSTM over padded lines, its faster way, though the direction that runs backwards then
 starts in the padding. With --packed it runs over packed sequences, which is what pyseq computes.
 
     python bench/demo_torch.py [--epochs 12] [--seed 0] [--threads 2] [--packed]
