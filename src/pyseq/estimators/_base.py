@@ -25,6 +25,7 @@ from pyseq.training.loop import FitSettings, TrainingDivergedError, fit_network
 from pyseq.training.network import SequenceNetwork
 from pyseq.training.optimizers import OPTIMIZERS, make_optimizer
 from pyseq.training.progress import ProgressBar
+from pyseq.training.scaling import measure_standardisation
 from pyseq.training.schedules import SCHEDULES, resolve_schedule
 
 __all__ = ["SequenceEstimator"]
@@ -41,6 +42,7 @@ class SequenceEstimator(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "encoder": [Layer, None],
+        "standardize": ["boolean"],
         "solver": [StrOptions(set(OPTIMIZERS)), tuple],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "learning_rate": [StrOptions(set(SCHEDULES)), tuple, callable],
@@ -77,6 +79,7 @@ class SequenceEstimator(BaseEstimator):
         self,
         encoder: Layer | None,
         *,
+        standardize: bool,
         solver: Any,
         learning_rate_init: float,
         learning_rate: Any,
@@ -97,6 +100,7 @@ class SequenceEstimator(BaseEstimator):
         callbacks: list[Any] | None,
     ) -> None:
         self.encoder = encoder
+        self.standardize = standardize
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
@@ -181,14 +185,14 @@ class SequenceEstimator(BaseEstimator):
                 training = distinct_examples(training)
             if self.early_stopping and validation is None:
                 training, validation = self._split(training, seeds)
-            network = self._copied_network() if goes_on else self._new_network(seeds)
+            network = self._copied_network() if goes_on else self._new_network(training, seeds)
             optimizer = make_optimizer(self.solver, network.flat_parameters(), weight_decay=float(self.alpha))
             if resumption is not None:
                 optimizer.set_state(resumption.optimizer_state)
             try:
                 history = fit_network(
                     network,
-                    training.with_mean_weight_one(),
+                    training.with_x(network.standardise(training.x)).with_mean_weight_one(),
                     self._settings(n_epochs=1 if one_epoch else None),
                     np.random.default_rng(seeds.training),
                     optimizer=optimizer,
@@ -245,14 +249,17 @@ class SequenceEstimator(BaseEstimator):
     def _encoder(self) -> Layer:
         return self._default_encoder() if self.encoder is None else self.encoder
 
-    def _new_network(self, seeds: Seeds) -> SequenceNetwork:
+    def _new_network(self, training: Examples, seeds: Seeds) -> SequenceNetwork:
+        encoder = clone(self._encoder())
+        standardised = self.standardize and not encoder.takes_tokens
         return SequenceNetwork(
-            clone(self._encoder()),
+            encoder,
             self._n_outputs(),
             pooling=self._pooling(),
             loss=self._loss,
             n_features=frame_features(self),
             dtype=self.dtype,
+            standardisation=measure_standardisation(training) if standardised else None,
             rng=np.random.default_rng(seeds.initial),
         )
 

@@ -34,6 +34,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     pooling : {"last", "mean", "max"}, default="last"
         What the linear layer sees of the encoded frames: the last one (of a backward direction: the first),
         or their mean or maximum.
+    standardize : bool, default=True
+        Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens. What
+        it takes is measured when the network is made and kept with it: new sequences come as they are.
     solver : {"adam", "adamw", "sgd"} or (str, dict), default="adam"
         How gradients change weights; a pair also gives options, as ``("sgd", {"momentum": 0.8})``.
     learning_rate_init : float, default=1e-3
@@ -125,6 +128,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         encoder: Layer | None = None,
         pooling: str = "last",
         *,
+        standardize: bool = True,
         solver: Any = "adam",
         learning_rate_init: float = 1e-3,
         learning_rate: Any = "constant",
@@ -147,6 +151,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     ) -> None:
         super().__init__(
             encoder,
+            standardize=standardize,
             solver=solver,
             learning_rate_init=learning_rate_init,
             learning_rate=learning_rate,

@@ -37,6 +37,9 @@ class CTCTranscriber(SequenceEstimator):
         What turns frames into features; None means ``Chain([Conv1d(32, 5, causal=False), LSTM(64,
         bidirectional=True)])``: the convolution sees strokes or sounds of a few frames, the recurrent layer
         what comes before and after them.
+    standardize : bool, default=True
+        Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens. What
+        it takes is measured when the network is made and kept with it: new sequences come as they are.
     solver : {"adam", "adamw", "sgd"} or (str, dict), default="adam"
         How gradients change weights; a pair also gives options, as ``("sgd", {"momentum": 0.8})``.
     learning_rate_init : float, default=1e-3
@@ -128,6 +131,7 @@ class CTCTranscriber(SequenceEstimator):
         self,
         encoder: Layer | None = None,
         *,
+        standardize: bool = True,
         solver: Any = "adam",
         learning_rate_init: float = 1e-3,
         learning_rate: Any = "constant",
@@ -149,6 +153,7 @@ class CTCTranscriber(SequenceEstimator):
     ) -> None:
         super().__init__(
             encoder,
+            standardize=standardize,
             solver=solver,
             learning_rate_init=learning_rate_init,
             learning_rate=learning_rate,

@@ -41,6 +41,10 @@ class Examples:
         weights = None if self.weights is None else self.weights[indices]
         return Examples(self.x[indices], self.targets[indices], weights)
 
+    def with_x(self, x: Ragged) -> Examples:
+        """The same targets and weights with other frames."""
+        return Examples(x, self.targets, self.weights)
+
     def with_mean_weight_one(self) -> Examples:
         """The same with weights scaled to mean 1; without them if they are all equal."""
         if self.weights is None or np.all(self.weights == self.weights[0]):

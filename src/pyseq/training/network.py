@@ -13,6 +13,7 @@ from pyseq.ragged import Ragged
 from pyseq.training.batching import batches_of_frames
 from pyseq.training.examples import Examples
 from pyseq.training.losses import LOSSES, LossValue
+from pyseq.training.scaling import Standardisation
 
 __all__ = ["SequenceNetwork"]
 
@@ -38,6 +39,8 @@ class SequenceNetwork:
         Features of a frame.
     dtype : str
         "float32" or "float64".
+    standardisation : Standardisation or None
+        What `standardise` and `predict` do to frames before the encoder sees them.
     rng : numpy.random.Generator
         Draws the initial weights.
     """
@@ -51,9 +54,11 @@ class SequenceNetwork:
         loss: str,
         n_features: int,
         dtype: str,
+        standardisation: Standardisation | None = None,
         rng: np.random.Generator,
     ) -> None:
         self.encoder, self.pooling, self.loss, self.dtype = encoder, pooling, loss, dtype
+        self.standardisation = standardisation
         encoder.build(n_features, dtype=dtype, random_state=rng)
         self.head = Dense(n_outputs)
         self.head.build(encoder.n_features_out_, dtype=dtype, random_state=rng)
@@ -66,6 +71,10 @@ class SequenceNetwork:
         """All parameters and gradients as two flat buffers that the layers' arrays are views of."""
         return FlatParameters([self.encoder, self.head])
 
+    def standardise(self, x: Ragged) -> Ragged:
+        """Sequences as users have them, as `forward` takes them."""
+        return x if self.standardisation is None else self.standardisation.apply(x)
+
     def forward(
         self, x: Ragged, *, training: bool = False, rng: np.random.Generator | None = None
     ) -> tuple[Ragged, Any]:
@@ -74,6 +83,7 @@ class SequenceNetwork:
         Parameters
         ----------
         x : Ragged of B sequences (T_b, n_features)
+            Standardised.
         training : bool
             True: with dropout, and with a tape.
         rng : numpy.random.Generator
@@ -118,6 +128,7 @@ class SequenceNetwork:
         Parameters
         ----------
         x : Ragged of n_sequences
+            As users have them.
 
         Yields
         ------
@@ -127,7 +138,7 @@ class SequenceNetwork:
             Of those, as `forward` gives them.
         """
         for indices in batches_of_frames(x.lengths, PREDICTED_FRAMES):
-            yield indices, self.forward(x[indices])[0]
+            yield indices, self.forward(self.standardise(x[indices]))[0]
 
     def _loss_of(self, logits: Ragged, batch: Examples) -> LossValue:
         outputs = logits.values if self.pooling is not None else logits
