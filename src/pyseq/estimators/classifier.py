@@ -29,14 +29,14 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     Parameters
     ----------
     encoder : Layer, default=None
-        What turns frames into features; None means ``GRU(64)``: it takes three quarters of an LSTM's time,
-        and one direction suffices where the last frame has seen all others.
+        What turns frames into features; None means ``GRU(64, bidirectional=True)``: three quarters of the work
+        of an LSTM for the same accuracy, and the whole sequence is there to be read from both ends.
     pooling : {"last", "mean", "max"}, default="last"
         What the linear layer sees of the encoded frames: the last one (of a backward direction: the first),
         or their mean or maximum.
     standardize : bool, default=True
-        Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens. What
-        it takes is measured when the network is made and kept with it: new sequences come as they are.
+        Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens.
+        What it takes is measured when the network is made, and kept with it: new sequences come as they are.
     solver : {"adam", "adamw", "sgd"} or (str, dict), default="adam"
         How gradients change weights; a pair also gives options, as ``("sgd", {"momentum": 0.8})``.
     learning_rate_init : float, default=1e-3
@@ -253,7 +253,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     # What the base class asks
 
     def _default_encoder(self) -> Layer:
-        return GRU(64)
+        return GRU(64, bidirectional=True)
 
     def _pooling(self) -> str:
         return self.pooling

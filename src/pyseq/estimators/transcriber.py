@@ -38,8 +38,8 @@ class CTCTranscriber(SequenceEstimator):
         bidirectional=True)])``: the convolution sees strokes or sounds of a few frames, the recurrent layer
         what comes before and after them.
     standardize : bool, default=True
-        Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens. What
-        it takes is measured when the network is made and kept with it: new sequences come as they are.
+        Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens.
+        What it takes is measured when the network is made, and kept with it: new sequences come as they are.
     solver : {"adam", "adamw", "sgd"} or (str, dict), default="adam"
         How gradients change weights; a pair also gives options, as ``("sgd", {"momentum": 0.8})``.
     learning_rate_init : float, default=1e-3

@@ -13,7 +13,7 @@ Indices = NDArray[np.int64]
 
 # A shuffled pool of this many batches is sorted by length before it is cut. Large enough that the sequences
 # of a batch are nearly as long as each other, small enough that a batch is still a random draw from many.
-POOL_BATCHES = 16
+POOL_BATCHES = 8
 
 
 def training_batches(
