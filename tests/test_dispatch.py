@@ -47,3 +47,9 @@ def test_threads_follow_the_environment():
 
 def test_cells_are_listed_once():
     assert set(ops.CELLS) == {"elman", "elman_relu", "lstm", "gru"}
+
+
+def test_the_bound_on_spinning_does_not_stay_in_the_environment():
+    code = "import os, pyseq; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert python(code).stdout.strip() == "None"
+    assert python(code, GOMP_SPINCOUNT="77").stdout.strip() == "77"

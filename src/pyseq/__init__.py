@@ -8,7 +8,7 @@ Estimators take ragged lists of arrays and behave as scikit-learn's do::
     model.predict(X_new)
 """
 
-from pyseq import ops
+from pyseq import _openmp, ops  # noqa: F401  (_openmp first: it loads the kernels)
 from pyseq.estimators import CTCTranscriber, SequenceClassifier
 from pyseq.layers import GRU, LSTM, Chain, Conv1d, Dense, Dropout, Elman, Embedding
 from pyseq.ragged import Ragged

@@ -1,4 +1,5 @@
 #include "bindings/arrays.h"
+#include "bindings/buffers.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -34,12 +35,6 @@ RnnWeights<R> weights(const CellInfo& info, const RnnProblem& p, const py::array
           flat<R>(bias_ih, "bias_ih", rows), flat<R>(bias_hh, "bias_hh", rows)};
 }
 
-// A tape is bytes with room to align them.
-void* aligned(const py::array& tape) {
-  const auto p = reinterpret_cast<uintptr_t>(tape.data());
-  return reinterpret_cast<void*>((p + kAlignment - 1) / kAlignment * kAlignment);
-}
-
 py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
                       const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
                       const py::array& bias_hh, const MaybeArray& h0, const MaybeArray& c0, const py::array& y,
@@ -69,8 +64,8 @@ py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::arra
       c_last = c;
     }
     if (keep_tape) {
-      py::array_t<uint8_t> bytes(kernels<R>().rnn_tape(a.problem) + kAlignment);
-      a.tape = aligned(bytes);
+      py::array_t<uint8_t> bytes = pooled_bytes(kernels<R>().rnn_tape(a.problem));
+      a.tape = bytes.mutable_data();
       tape = bytes;
     }
     Workspace workspace(kernels<R>().rnn_forward_workspace(a.problem));
@@ -97,7 +92,7 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
     check_frames(p.y_start, p.lengths, p.batch, out.count, "y_start");
     if (gy.data && (gy.count != out.count || gy.width != out.width)) reject("grad_y", "the shape of y");
     if (gx.data && gx.width != in.width) reject("grad_x", "a column for each of x");
-    if (flat<uint8_t>(tape, "tape", kernels<R>().rnn_tape(p) + kAlignment) == nullptr) reject("tape", "bytes");
+    a.tape = flat<uint8_t>(tape, "tape", kernels<R>().rnn_tape(p), true);
     a.weights = weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh);
     const int64_t states = p.batch * p.hidden, gate_rows = info.gates * p.hidden;
     a.x = in.data;
@@ -106,7 +101,6 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
     a.y_stride = out.stride;
     a.h0 = flat<R>(h0, "h0", states);
     a.c0 = flat<R>(c0, "c0", states);
-    a.tape = aligned(tape);
     a.grad_y = gy.data;
     a.grad_y_stride = gy.stride;
     a.grad_h_last = flat<R>(grad_h_last, "grad_h_last", states);

@@ -29,8 +29,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     Parameters
     ----------
     encoder : Layer, default=None
-        What turns frames into features; None means ``GRU(64, bidirectional=True)``: three quarters of the work
-        of an LSTM for the same accuracy, and the whole sequence is there to be read from both ends.
+        What turns frames into features; None means ``GRU(64, bidirectional=True)``: three quarters of the
+        work of an LSTM for the same accuracy, and the whole sequence is there to be read from both ends.
     pooling : {"last", "mean", "max"}, default="last"
         What the linear layer sees of the encoded frames: the last one (of a backward direction: the first),
         or their mean or maximum.
