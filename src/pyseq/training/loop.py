@@ -264,7 +264,7 @@ class _Fit:
 
 
 class _Progress:
-    """Counts epochs that did not improve the best value by at least `tol`; higher is better."""
+    """Counts epochs that did not improve the best value by more than `tol`; higher is better."""
 
     def __init__(self, tol: float, patience: float) -> None:
         self.tol, self.patience = tol, patience
@@ -275,7 +275,7 @@ class _Progress:
         return value > self.best
 
     def has_stalled(self, value: float) -> bool:
-        self.n_stalled = self.n_stalled + 1 if value < self.best + self.tol else 0
+        self.n_stalled = self.n_stalled + 1 if value <= self.best + self.tol else 0
         self.best = max(self.best, value)
         return self.n_stalled > self.patience
 

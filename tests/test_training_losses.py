@@ -1,0 +1,124 @@
+"""Losses: values and gradients against their float64 twins, weights, and what cannot be aligned."""
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers import assert_close, assert_gradients_match, random_lengths
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import ctc as ctc_twin
+from reference import losses as twins
+
+from pyseq.ragged import Ragged
+from pyseq.training import ctc, frames_needed, softmax, softmax_cross_entropy
+
+DTYPES = ["float32", "float64"]
+
+
+def random_logits(rng, shape, dtype):
+    return (3 * rng.standard_normal(shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "n_classes"), [(1, 1), (1, 5), (7, 2), (33, 10)])
+def test_softmax_cross_entropy_equals_its_twin(dtype, n, n_classes):
+    rng = np.random.default_rng(n)
+    logits, targets = random_logits(rng, (n, n_classes), dtype), rng.integers(0, n_classes, size=n)
+    value = softmax_cross_entropy(logits, targets)
+    loss, gradient = twins.softmax_cross_entropy(logits, targets)
+    assert value.n_counted == n
+    assert value.gradient.dtype == dtype
+    assert value.loss == pytest.approx(loss, rel=1e-6)
+    assert_close(value.gradient, gradient)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_of_mean_one_weight_the_mean(dtype):
+    rng = np.random.default_rng(0)
+    logits, targets = random_logits(rng, (6, 4), dtype), rng.integers(0, 4, size=6)
+    weights = np.array([0.5, 2, 0, 1, 1, 1.5])
+    value = softmax_cross_entropy(logits, targets, weights)
+    loss, gradient = twins.softmax_cross_entropy(logits, targets, weights)
+    assert value.loss == pytest.approx(loss, rel=1e-6)
+    assert_close(value.gradient, gradient)
+
+
+def test_softmax_cross_entropy_gradient_is_its_central_difference():
+    rng = np.random.default_rng(1)
+    logits, targets, weights = rng.standard_normal((5, 3)), rng.integers(0, 3, size=5), rng.random(5)
+    gradient = softmax_cross_entropy(logits, targets, weights).gradient
+    assert_gradients_match(lambda: softmax_cross_entropy(logits, targets, weights).loss, [logits], [gradient])
+
+
+def test_large_logits_neither_overflow_nor_lose_the_loss():
+    logits = np.array([[1e4, 0.0], [0.0, -1e4]], dtype=np.float32)
+    value = softmax_cross_entropy(logits, np.array([1, 0]))
+    assert value.loss == pytest.approx(5e3)
+    assert np.isfinite(value.gradient).all()
+
+
+def test_softmax_sums_to_one_and_keeps_the_dtype():
+    logits = np.random.default_rng(0).standard_normal((4, 3, 5)).astype(np.float32)
+    probabilities = softmax(logits)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-6)
+    assert softmax(np.array([[1e5, -1e5]])).tolist() == [[1.0, 0.0]]
+
+
+def ctc_batch(rng, dtype, n=4, n_classes=4):
+    lengths = random_lengths(rng, n, 9, 5)
+    logits = Ragged(random_logits(rng, (lengths.sum(), n_classes), dtype), lengths)
+    target_lengths = rng.integers(0, 3, size=n)
+    targets = Ragged(rng.integers(1, n_classes, size=target_lengths.sum()), target_lengths)
+    return logits, targets
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_ctc_is_the_mean_of_its_twin(dtype, weighted):
+    rng = np.random.default_rng(2)
+    logits, targets = ctc_batch(rng, dtype)
+    weights = np.array([0.5, 1.5, 2.0, 0.0]) if weighted else None
+    value = ctc(logits, targets, weights)
+    factors = np.ones(4) if weights is None else weights
+    for b, frames in enumerate(logits):
+        losses, gradient = ctc_twin.ctc_loss_and_grad(frames[np.newaxis], [targets[b]])
+        factors[b] /= 4
+        assert_close(value.gradient[b], factors[b] * gradient[0], "gradient")
+        factors[b] *= losses[0]
+    assert value.loss == pytest.approx(factors.sum(), rel=1e-5)
+    assert (value.n_counted, value.n_infeasible) == (4, 0)
+
+
+def test_ctc_leaves_out_what_cannot_be_aligned_and_counts_it():
+    rng = np.random.default_rng(3)
+    logits = Ragged(rng.standard_normal((9, 3)), [4, 2, 3])
+    targets = Ragged(np.array([1, 2, 1, 1, 2]), [2, 2, 1])
+    value = ctc(logits, targets)
+    alone = ctc(logits[[0, 2]], targets[[0, 2]])
+    assert (value.n_counted, value.n_infeasible) == (2, 1)
+    assert value.loss == pytest.approx(alone.loss)
+    assert not value.gradient[1].any()
+    np.testing.assert_allclose(value.gradient[0], alone.gradient[0])
+
+
+def test_ctc_of_nothing_that_can_be_aligned():
+    value = ctc(Ragged(np.zeros((2, 3)), [1, 1]), Ragged(np.array([1, 2, 2, 1]), [2, 2]))
+    assert np.isnan(value.loss)
+    assert (value.n_counted, value.n_infeasible) == (0, 2)
+
+
+@given(st.lists(st.lists(st.integers(1, 2), max_size=4), min_size=1, max_size=4))
+def test_frames_needed_is_the_length_of_the_shortest_alignment(targets):
+    def shortest(target):
+        for n_frames in itertools.count():
+            for path in itertools.product(range(3), repeat=n_frames):
+                kept = [k for i, k in enumerate(path) if k and (i == 0 or path[i - 1] != k)]
+                if kept == target:
+                    return n_frames
+
+    packed = Ragged(
+        np.array([k for target in targets for k in target], dtype=np.int64), [len(t) for t in targets]
+    )
+    assert frames_needed(packed).tolist() == [shortest(target) for target in targets]
