@@ -142,8 +142,8 @@ def ctc_decode(
     Parameters
     ----------
     logits : array of shape (B, T, C), or Ragged of B sequences of C features
-        Unnormalised scores, float32 or float64. Equal scores go to the lower class; a frame with NaN counts as
-        blank and makes the score NaN.
+        Unnormalised scores, float32 or float64. Equal scores go to the lower class; a frame with NaN counts
+        as blank and makes the score NaN.
     lengths : array of shape (B,), optional
         Frames of each sequence; all T if not given. Must be None for a Ragged.
     blank : int
@@ -175,7 +175,9 @@ def ctc_decode(
     frames = _logits(logits, lengths, "lengths")
     blank = _check_blank(blank, frames.width)
     starts = np.cumsum(frames.lengths) - frames.lengths
-    labels, begins, counts, scores = _core.ctc_greedy(frames.rows, frames.starts, frames.lengths, starts, blank)
+    labels, begins, counts, scores = _core.ctc_greedy(
+        frames.rows, frames.starts, frames.lengths, starts, blank
+    )
     labels = labels.astype(np.int64)
     return [
         Hypothesis(labels[start : start + count], score, begins[start : start + count])
@@ -230,7 +232,9 @@ def _problem(
 def _logits(logits: ArrayLike | Ragged, lengths: ArrayLike | None, lengths_name: str) -> Frames:
     frames = as_frames(logits, lengths, name="logits", lengths_name=lengths_name)
     if frames.rows.ndim != 2:
-        raise ValueError("logits is a Ragged of single numbers, expected frames with one number for each class")
+        raise ValueError(
+            "logits is a Ragged of single numbers, expected frames with one number for each class"
+        )
     return frames
 
 
@@ -288,7 +292,9 @@ def _listed_labels(targets: Any) -> _Labels:
 def _padded_labels(targets: Any, target_lengths: ArrayLike | None) -> _Labels:
     array = np.asarray(targets)
     if array.ndim != 2:
-        raise ValueError(f"targets has shape {array.shape}, expected (batch, labels) or a list of label sequences")
+        raise ValueError(
+            f"targets has shape {array.shape}, expected (batch, labels) or a list of label sequences"
+        )
     batch, room = array.shape
     flat = _check_integers(array, "targets").reshape(batch * room)
     starts = np.arange(batch, dtype=np.int64) * room
@@ -296,7 +302,9 @@ def _padded_labels(targets: Any, target_lengths: ArrayLike | None) -> _Labels:
         return _Labels(flat, starts, np.full(batch, room, dtype=np.int64))
     lengths = _check_integers(np.asarray(target_lengths), "target_lengths").astype(np.int64, copy=False)
     if lengths.shape != (batch,):
-        raise ValueError(f"target_lengths has shape {lengths.shape}, expected ({batch},): one for each target")
+        raise ValueError(
+            f"target_lengths has shape {lengths.shape}, expected ({batch},): one for each target"
+        )
     wrong = (lengths < 0) | (lengths > room)
     if wrong.any():
         b = int(np.argmax(wrong))
@@ -306,7 +314,7 @@ def _padded_labels(targets: Any, target_lengths: ArrayLike | None) -> _Labels:
 
 
 def _check_integers(array: NDArray[Any], name: str) -> IntArray:
-    """Contiguous int32 or int64; wider unsigned numbers wrap to negative ones, which no check lets through."""
+    """Contiguous int32 or int64; wider unsigned numbers wrap to negative ones, which are then refused."""
     if array.dtype.kind not in "iu":
         if array.size:
             raise TypeError(f"{name} has dtype {array.dtype}, expected integers")
