@@ -176,7 +176,11 @@ def test_reversed_columns_follow_the_last_layer_that_mixes_columns(layer, expect
     assert layer.build(3).reversed_columns_ == expected
 
 
-@pytest.mark.parametrize("random_state", [0, np.random.default_rng(0), np.random.RandomState(0)], ids=repr)
+@pytest.mark.parametrize(
+    "random_state",
+    [0, np.random.default_rng(0), np.random.RandomState(0)],
+    ids=["int", "Generator", "RandomState"],
+)
 def test_random_state_fixes_the_weights(random_state):
     first = Chain([Conv1d(4, 3), LSTM(5)]).build(3, random_state=copy.deepcopy(random_state))
     second = Chain([Conv1d(4, 3), LSTM(5)]).build(3, random_state=copy.deepcopy(random_state))

@@ -1,4 +1,4 @@
-"""What a kernel says of a sequence does not depend on the batch, the padding, the threads or the run: bit for bit."""
+"""What a kernel says of a sequence depends on no batch, padding, thread count or run: bit for bit."""
 
 import numpy as np
 import pytest
@@ -54,13 +54,21 @@ def test_results_do_not_depend_on_threads_or_repetition(cell, sizes, dtype, reve
 @pytest.mark.parametrize("cell", sorted(ops.CELLS))
 def test_outputs_do_not_depend_on_batch_or_padding(cell, sizes, dtype, reverse):
     x, lengths, weights, initial, grad_y = problem(cell, dtype, *sizes)
-    y, grad_x = (run(cell, x, lengths, weights, initial, grad_y, reverse)[i] for i in (0, 3 if cell == "lstm" else 2))
+    y, grad_x = (
+        run(cell, x, lengths, weights, initial, grad_y, reverse)[i] for i in (0, 3 if cell == "lstm" else 2)
+    )
     pick = lambda state, rows: tuple(s[rows] for s in state) if isinstance(state, tuple) else state[rows]  # noqa: E731
     rng = np.random.default_rng(0)
     for rows in [[b] for b in range(0, len(x), 9)] + [rng.permutation(len(x))[: 1 + len(x) // 2]]:
         longest = lengths[rows].max()
         alone = run(
-            cell, x[rows][:, :longest], lengths[rows], weights, pick(initial, rows), grad_y[rows][:, :longest], reverse
+            cell,
+            x[rows][:, :longest],
+            lengths[rows],
+            weights,
+            pick(initial, rows),
+            grad_y[rows][:, :longest],
+            reverse,
         )
         assert_same_bits(alone[0], y[rows][:, :longest], "output")
         assert_same_bits(alone[3 if cell == "lstm" else 2], grad_x[rows][:, :longest], "grad_x")
@@ -69,7 +77,9 @@ def test_outputs_do_not_depend_on_batch_or_padding(cell, sizes, dtype, reverse):
 @pytest.mark.parametrize("cell", sorted(ops.CELLS))
 def test_padding_is_never_read(cell):
     x, lengths, weights, initial, grad_y = problem(cell, "float32", 8, 9, 4, 12)
-    poisoned = run(cell, x, lengths, weights, initial, grad_y, False)  # x and grad_y hold NaN beyond the lengths
+    poisoned = run(
+        cell, x, lengths, weights, initial, grad_y, False
+    )  # x and grad_y hold NaN beyond the lengths
     clean = run(cell, np.nan_to_num(x), lengths, weights, initial, np.nan_to_num(grad_y), False)
     for a, b in zip(poisoned, clean, strict=True):
         assert np.isfinite(a).all()

@@ -33,7 +33,9 @@ def problem(cell, dtype, batch, steps, inputs, hidden, seed=0, shortest=0):
 
 
 def assert_matches_twin(cell, x, lengths, weights, initial, grad_y, grad_final, reverse):
-    y, final, tape = ops.rnn_forward(cell, x, weights, initial_state=initial, lengths=lengths, reverse=reverse)
+    y, final, tape = ops.rnn_forward(
+        cell, x, weights, initial_state=initial, lengths=lengths, reverse=reverse
+    )
     grad_x, grad_weights, grad_initial = ops.rnn_backward(tape, grad_y, grad_final)
     ref_y, ref_final = reference.rnn_forward(cell, x, weights, initial, lengths, reverse)
     ref_x, ref_weights, ref_initial = reference.rnn_backward(
@@ -56,7 +58,9 @@ def test_every_cell_has_a_twin():
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (5, 9, 3, 16), (13, 20, 16, 33), (26, 7, 20, 64), (3, 30, 70, 130)])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1, 1), (5, 9, 3, 16), (13, 20, 16, 33), (26, 7, 20, 64), (3, 30, 70, 130)]
+)
 def test_values_and_gradients_match_the_twin(cell, dtype, reverse, sizes):
     assert_matches_twin(cell, *problem(cell, dtype, *sizes), reverse)
 
@@ -165,10 +169,8 @@ def test_matches_pytorch(cell, reverse):
     torch = pytest.importorskip("torch")
     x, lengths, weights, initial, grad_y, grad_final = problem(cell, "float64", 6, 9, 5, 11, shortest=1)
     x, grad_y = np.nan_to_num(x), np.nan_to_num(grad_y)
-    if reverse:  # PyTorch has no layer that runs backwards alone: turn each sequence round
-        turned = [np.r_[np.arange(n)[::-1], np.arange(n, 9)] for n in lengths]
-    else:
-        turned = [np.arange(9)] * 6
+    # PyTorch has no layer that runs backwards alone: turn each sequence round.
+    turned = [np.r_[np.arange(n)[::-1], np.arange(n, 9)] if reverse else np.arange(9) for n in lengths]
     turn = lambda a: np.stack([row[t] for row, t in zip(a, turned, strict=True)])  # noqa: E731
     make = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}.get(cell, torch.nn.RNN)
     options = {"nonlinearity": "relu"} if cell == "elman_relu" else {}
@@ -176,7 +178,9 @@ def test_matches_pytorch(cell, reverse):
     for parameter, w in zip(module.parameters(), weights, strict=True):
         parameter.data = torch.tensor(w)
     tx = torch.tensor(turn(x), requires_grad=True)
-    packed = torch.nn.utils.rnn.pack_padded_sequence(tx, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        tx, torch.tensor(lengths), batch_first=True, enforce_sorted=False
+    )
     t_state = [torch.tensor(s)[None].requires_grad_() for s in as_list(initial)]
     out, t_final = module(packed, tuple(t_state) if len(t_state) == 2 else t_state[0])
     ty, _ = torch.nn.utils.rnn.pad_packed_sequence(out, batch_first=True, total_length=9)
@@ -185,7 +189,9 @@ def test_matches_pytorch(cell, reverse):
         loss = loss + (s[0] * torch.tensor(g)).sum()
     loss.backward()
 
-    y, final, tape = ops.rnn_forward(cell, x, weights, initial_state=initial, lengths=lengths, reverse=reverse)
+    y, final, tape = ops.rnn_forward(
+        cell, x, weights, initial_state=initial, lengths=lengths, reverse=reverse
+    )
     grad_x, grad_weights, grad_initial = ops.rnn_backward(tape, grad_y, grad_final)
     assert_close(turn(y), ty.detach().numpy())
     for a, b in zip(as_list(final), as_list(t_final), strict=True):

@@ -29,7 +29,7 @@ struct RnnProblem {
   bool reverse;            // from each sequence's last frame to its first
   int64_t batch, input, hidden;
   const int64_t* lengths;  // [batch], 0 allowed
-  const int64_t* x_start;  // [batch] first row of each sequence in x and grad_x
+  const int64_t* x_start;  // [batch] first row of each sequence in x
   const int64_t* y_start;  // [batch] first row of each sequence in y and grad_y
 };
 
@@ -75,6 +75,7 @@ struct RnnBackward {
   const R* grad_c_last;
   R* grad_x;           // frames of `input` numbers, may be null: not wanted
   int64_t grad_x_stride;
+  const int64_t* grad_x_start;  // [batch] first row of each sequence in grad_x
   R* grad_weight_ih;   // layouts of RnnWeights; overwritten
   R* grad_weight_hh;
   R* grad_bias_ih;
@@ -92,8 +93,9 @@ template <class R>
 struct Conv1d {
   int64_t batch, in_channels, out_channels, kernel_size, dilation, left;
   const int64_t* lengths;  // [batch]
-  const int64_t* x_start;  // [batch] rows of x and grad_x
+  const int64_t* x_start;  // [batch] rows of x
   const int64_t* y_start;  // [batch] rows of y and grad_y
+  const int64_t* grad_x_start;  // [batch] rows of grad_x; x may be a view of sequences that overlap or lie apart
   const R* weight;         // [out_channels][in_channels][kernel_size]
   const R* bias;           // [out_channels], may be null
   const R* x;              // frames of in_channels; null for the workspace query

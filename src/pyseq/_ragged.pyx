@@ -64,11 +64,14 @@ cdef Kind kind_of(const Py_buffer* view) noexcept:
     if view.format == NULL or view.format[0] == 0 or view.format[1] != 0:
         return UNSUPPORTED
     code = view.format[0]
-    if code not in b"?bBhHiIlLqQfd" or <intptr_t> view.buf % size != 0:
+    if code not in b"?bBhHiIlLqQfd":
         return UNSUPPORTED
-    for d in range(view.ndim):
-        if view.shape[d] > 1 and view.strides[d] % size != 0:
+    if view.len > 0:  # an empty array may point anywhere
+        if <intptr_t> view.buf % size != 0:
             return UNSUPPORTED
+        for d in range(view.ndim):
+            if view.shape[d] > 1 and view.strides[d] % size != 0:
+                return UNSUPPORTED
     if code == c"f":
         return FLOAT32
     if code == c"d":

@@ -106,7 +106,7 @@ def _label_sequences(sequences: Any, name: str) -> list[Sequence[Hashable]]:
     """Strings, lists and tuples as they are, arrays as lists; anything else is no sequence of labels."""
     if isinstance(sequences, (str, bytes, dict)) or not isinstance(sequences, Iterable):
         raise TypeError(
-            f"{name} is a {type(sequences).__name__}, expected a list of strings or label sequences"
+            f"{name} has type {type(sequences).__name__}, expected a list of strings or label sequences"
         )
     out: list[Sequence[Hashable]] = []
     for i, sequence in enumerate(sequences):
@@ -117,7 +117,7 @@ def _label_sequences(sequences: Any, name: str) -> list[Sequence[Hashable]]:
         else:
             kind = type(sequence).__name__
             raise TypeError(
-                f"{name}[{i}] is a {kind}, expected a string or a list, tuple or 1-D array of labels"
+                f"{name}[{i}] has type {kind}, expected a string or a list, tuple or 1-D array of labels"
             )
     return out
 

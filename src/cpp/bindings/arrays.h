@@ -75,7 +75,8 @@ template <class R>
 Rows<R> rows(const py::array& a, const char* name, bool writeable = false) {
   if (!py::isinstance<py::array_t<R>>(a) || a.ndim() != 2) reject(name, "a 2-D array of the common dtype");
   if (writeable && !a.writeable()) reject(name, "a writeable array");
-  if (a.size() > 0 && a.shape(1) > 1 && a.strides(1) != static_cast<py::ssize_t>(sizeof(R))) reject(name, "contiguous rows");
+  const bool contiguous = a.strides(1) == static_cast<py::ssize_t>(sizeof(R));
+  if (!contiguous && a.size() > 0 && a.shape(1) > 1) reject(name, "contiguous rows");  // empty ones have any strides
   if (a.strides(0) % static_cast<py::ssize_t>(sizeof(R)) != 0) reject(name, "an aligned row stride");
   return {static_cast<R*>(const_cast<void*>(a.data())), a.shape(0), a.shape(1),
           a.strides(0) / static_cast<py::ssize_t>(sizeof(R))};

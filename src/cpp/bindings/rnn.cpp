@@ -84,7 +84,8 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
                        const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
                        const py::array& bias_hh, const MaybeArray& h0, const MaybeArray& c0, const py::array& y,
                        const py::array& y_start, const py::array& tape, const MaybeArray& grad_y,
-                       const MaybeArray& grad_h_last, const MaybeArray& grad_c_last, const MaybeArray& grad_x) {
+                       const MaybeArray& grad_h_last, const MaybeArray& grad_c_last, const MaybeArray& grad_x,
+                       const MaybeArray& grad_x_start) {
   const CellInfo info = cell_info(cell);
   return by_dtype(x, "x", [&](auto zero) -> py::tuple {
     using R = decltype(zero);
@@ -95,7 +96,7 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
     check_frames(p.x_start, p.lengths, p.batch, in.count, "x_start");
     check_frames(p.y_start, p.lengths, p.batch, out.count, "y_start");
     if (gy.data && (gy.count != out.count || gy.width != out.width)) reject("grad_y", "the shape of y");
-    if (gx.data && (gx.count != in.count || gx.width != in.width)) reject("grad_x", "the shape of x");
+    if (gx.data && gx.width != in.width) reject("grad_x", "a column for each of x");
     if (flat<uint8_t>(tape, "tape", kernels<R>().rnn_tape(p) + kAlignment) == nullptr) reject("tape", "bytes");
     a.weights = weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh);
     const int64_t states = p.batch * p.hidden, gate_rows = info.gates * p.hidden;
@@ -112,6 +113,11 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
     a.grad_c_last = flat<R>(grad_c_last, "grad_c_last", states);
     a.grad_x = gx.data;
     a.grad_x_stride = gx.stride;
+    if (grad_x) {
+      a.grad_x_start = flat<int64_t>(grad_x_start, "grad_x_start", p.batch);
+      if (!a.grad_x_start) reject("grad_x_start", "an array beside grad_x");
+      check_frames(a.grad_x_start, p.lengths, p.batch, gx.count, "grad_x_start");
+    }
     py::array_t<R> grad_ih({gate_rows, p.input}), grad_hh({gate_rows, p.hidden}), grad_bias_ih(gate_rows),
         grad_bias_hh(gate_rows), grad_h0({p.batch, p.hidden});
     a.grad_weight_ih = grad_ih.mutable_data();

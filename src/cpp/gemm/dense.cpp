@@ -83,6 +83,19 @@ void dense_forward(const Dense<R>& d) noexcept {
   run_parallel(dense_threads(d), forward_thread<R>, &context);
 }
 
+// `wide` columns of n rows, filled up to `Width` with zeros.
+template <int Width, class R>
+void pack_strip(R* dst, const R* src, int64_t stride, int64_t n, int64_t wide) {
+  for (int64_t r = 0; r < n; r++)
+    for (int64_t i = 0; i < Width; i++) dst[r * Width + i] = i < wide ? src[r * stride + i] : R(0);
+}
+// M columns of n rows.
+template <int M, class R>
+void pack_columns(R* dst, const R* src, int64_t stride, int64_t n) {
+  for (int64_t r = 0; r < n; r++)
+    for (int i = 0; i < M; i++) dst[r * M + i] = src[r * stride + i];
+}
+
 // Rows [o0, o1) of grad_weight[o][i] = sum_r grad_y[r][o] x[r][i], each summed in the order of rows.
 template <class R>
 void weight_gradient(const Dense<R>& d, DenseWork<R>& work, int thread, int64_t o0, int64_t o1) {
@@ -95,16 +108,15 @@ void weight_gradient(const Dense<R>& d, DenseWork<R>& work, int thread, int64_t 
     const int64_t n = min_of(kFrameBlock, d.rows - r0);
     for (int64_t s = 0; s < strips; s++) {
       const int64_t i0 = s * NV * W, wide = min_of<int64_t>(NV * W, d.inputs - i0);
-      for (int64_t r = 0; r < n; r++) {
-        memcpy(b + r * NV * W, d.x + (r0 + r) * d.x_stride + i0, static_cast<size_t>(wide) * sizeof(R));
-        for (int64_t i = wide; i < NV * W; i++) b[r * NV * W + i] = 0;
-      }
+      const R* x = d.x + r0 * d.x_stride + i0;
+      const bool whole = wide == NV * W;  // a last, narrower strip is copied and filled up with zeros
+      if (!whole) pack_strip<NV * W>(b, x, d.x_stride, n, wide);
       for (int64_t q = 0; q < tiles; q++) {
         const int64_t first = o0 + q * MR, rows = min_of<int64_t>(MR, o1 - first);
-        for (int64_t r = 0; r < n; r++)
-          for (int64_t i = 0; i < rows; i++) a[r * rows + i] = d.grad_y[(r0 + r) * d.grad_y_stride + first + i];
         with_rows<MR>(static_cast<int>(rows), [&](auto mr) {
-          outer_tile<R, decltype(mr)::value, NV>(n, a, b, NV * W, c + (q * strips + s) * MR * NV * W);
+          constexpr int M = decltype(mr)::value;
+          if (s == 0 || tiles > 1) pack_columns<M>(a, d.grad_y + r0 * d.grad_y_stride + first, d.grad_y_stride, n);
+          outer_tile<R, M, NV>(n, a, whole ? x : b, whole ? d.x_stride : NV * W, c + (q * strips + s) * MR * NV * W);
         });
       }
     }

@@ -169,7 +169,7 @@ void input_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
       const int64_t row = share.row + j * share.row_step, b = plan.order[row];
       if (share.barriers && (frame + row) % share.threads != share.thread) continue;
       a[n] = x.chunk_slots(chunk) + (frame + row) * s.frame_size + C::x_first * W;
-      out[n++] = args.grad_x + x.frame(args.problem.x_start, b, t) * args.grad_x_stride;
+      out[n++] = args.grad_x + x.frame(args.grad_x_start, b, t) * args.grad_x_stride;
     }
   }
   row_product(RowProduct<R>{a, s.blocks, C::x_slots * W, chunk.stride * s.frame_size, work.weight_ih, nullptr, out,

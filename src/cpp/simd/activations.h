@@ -3,7 +3,7 @@
 // Everything rests on E(z) = 2^z - 1 with a small relative error also near 0:
 //   z = n + f, |f| <= 1/2;   E = (2^n - 1) + 2^n f q(f),   q(f) = (2^f - 1) / f
 //   sigmoid(x) = 1 / (E(-x log2 e) + 2)        tanh(x) = E / (E + 2) with E = E(2 x log2 e)
-// Errors against correctly rounded values, tested in tests/test_activations.py: kActivationUlp there.
+// Errors against correctly rounded values, tested in tests/test_activations.py: ACTIVATION_ULP there.
 #pragma once
 
 #include "simd/vec.h"
@@ -26,6 +26,7 @@ struct Exp2<float> {
   static constexpr int32_t one_bits = 0x3f800000;
   static constexpr float limit = 60.0f;        // of |z|: sigmoid and tanh are saturated long before
   static constexpr float log2e_hi = 1.44269504f, log2e_lo = 1.925963033e-8f;
+  static constexpr float ln2_hi = 0.693145751953125f, ln2_lo = 1.42860682030941723e-6f;  // hi: 13 bits
 };
 // q: Taylor series, ln(2)^(k+1) / (k+1)!, remainder 2e-18.
 template <>
@@ -41,7 +42,17 @@ struct Exp2<double> {
   static constexpr int64_t one_bits = 0x3ff0000000000000;
   static constexpr double limit = 120.0;
   static constexpr double log2e_hi = 1.4426950408889634, log2e_lo = 2.0355273740931033e-17;
+  static constexpr double ln2_hi = 0.69314718036912381649, ln2_lo = 1.90821492927058770002e-10;  // hi: 32 bits
 };
+
+// f = m x log2(e) - n for a whole n near it and m = -1, 1 or 2, without cancelling the digits of x. Fused, the
+// product is exact inside the operation; else n ln(2) is taken off in two parts (Cody & Waite 1980).
+template <class R>
+PYSEQ_INLINE Vec<R> fraction(Vec<R> x, R m, Vec<R> n) {
+  using C = Exp2<R>;
+  if (kFused) return fma(x, splat(m * C::log2e_lo), fma(x, splat(m * C::log2e_hi), -n));
+  return ((x * m - n * C::ln2_hi) - n * C::ln2_lo) * C::log2e_hi;
+}
 
 // x[i] <- sigmoid(x[i]) where !is_tanh[i], tanh(x[i]) where is_tanh[i]. Operation by operation over N vectors:
 // one activation is a chain of 17 dependent operations, and N of them fill the pipelines.
@@ -49,18 +60,15 @@ template <class R, int N>
 PYSEQ_INLINE void activate(Vec<R> (&x)[N], const bool (&is_tanh)[N]) {
   using C = Exp2<R>;
   Vec<R> z[N], f[N], s[N], q[N];
-  R k[N], k_lo[N];
+  R m[N];
   PYSEQ_UNROLL for (int i = 0; i < N; i++) {
-    k[i] = is_tanh[i] ? 2 * C::log2e_hi : -C::log2e_hi;
-    k_lo[i] = is_tanh[i] ? 2 * C::log2e_lo : -C::log2e_lo;
-    const R bound = C::limit / (is_tanh[i] ? k[i] : -k[i]);
+    m[i] = is_tanh[i] ? R(2) : R(-1);
+    const R bound = C::limit / (is_tanh[i] ? 2 * C::log2e_hi : C::log2e_hi);
     x[i] = vmin(splat(bound), vmax(splat(-bound), x[i]));
   }
-  PYSEQ_UNROLL for (int i = 0; i < N; i++) z[i] = fma(x[i], splat(k[i]), splat(C::round));
+  PYSEQ_UNROLL for (int i = 0; i < N; i++) z[i] = fma(x[i], splat(m[i] * C::log2e_hi), splat(C::round));
   PYSEQ_UNROLL for (int i = 0; i < N; i++) {
-    const Vec<R> n = z[i] - C::round;
-    f[i] = fma(x[i], splat(k[i]), -n);
-    f[i] = fma(x[i], splat(k_lo[i]), f[i]);
+    f[i] = fraction<R>(x[i], m[i], z[i] - C::round);
     s[i] = (Vec<R>)(((IntVec<R>)z[i] << C::mantissa_bits) + C::one_bits);  // 2^n, straight into the exponent
     q[i] = splat(C::q[C::degree]);
   }
@@ -95,7 +103,7 @@ PYSEQ_INLINE Vec<R> vexp(Vec<R> x) {
   constexpr R low = sizeof(R) == 4 ? R(-87) : R(-708), high = sizeof(R) == 4 ? R(88) : R(709);
   x = vmin(splat(high), vmax(splat(low), x));
   const Vec<R> z = fma(x, splat(C::log2e_hi), splat(C::round)), n = z - C::round;
-  const Vec<R> f = fma(x, splat(C::log2e_lo), fma(x, splat(C::log2e_hi), -n));
+  const Vec<R> f = fraction<R>(x, R(1), n);
   const Vec<R> s = (Vec<R>)(((IntVec<R>)z << C::mantissa_bits) + C::one_bits);
   Vec<R> q = splat(C::q[C::degree]);
   PYSEQ_UNROLL for (int d = C::degree - 1; d >= 0; d--) q = fma(q, f, splat(C::q[d]));

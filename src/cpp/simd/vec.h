@@ -87,10 +87,15 @@ PYSEQ_INLINE Vec<double> splat(double s) {
 
 // -------------------------------------------------------------------- operations that need an instruction
 
-// fma(a, b, c) = a * b + c, rounded once where the tier has the instruction.
+// fma(a, b, c) = a * b + c, rounded once where the tier has the instruction (kFused).
 // vmin(a, b) = a < b ? a : b, and vmax likewise: with the bound first, a NaN in b comes through.
 // load_n / store_n touch the first n lanes, 0 <= n <= kLanes, and no other memory; other lanes load as zero.
 // recip(d) = 1 / d, within 2 ulp, for normal d.
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
 #if defined(__AVX512F__)
 PYSEQ_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -136,6 +141,15 @@ PYSEQ_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
 }
 PYSEQ_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return (Vec<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
+#elif defined(__aarch64__)
+PYSEQ_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  PYSEQ_UNROLL for (int i = 0; i < kLanes<float>; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
+}
+PYSEQ_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  PYSEQ_UNROLL for (int i = 0; i < kLanes<double>; i++) c[i] = __builtin_fma(a[i], b[i], c[i]);
+  return c;
 }
 #else
 template <class V>

@@ -1,13 +1,23 @@
-"""Stateless functions on arrays and Ragged: the low-level interface, for those who bring their own training loop."""
+"""Stateless functions on arrays and Ragged, for those who bring their own training loop."""
 
+from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
+from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
 from pyseq.ops.rnn import CELLS, RNNWeights, rnn_backward, rnn_forward
 from pyseq.ops.updates import adam_update, sgd_update, squared_norm
 
 __all__ = [
     "CELLS",
+    "Hypothesis",
     "RNNWeights",
     "adam_update",
+    "causal_conv1d",
+    "causal_conv1d_backward",
+    "conv1d",
+    "conv1d_backward",
+    "ctc_decode",
+    "ctc_loss",
+    "ctc_loss_and_grad",
     "dense",
     "dense_backward",
     "embedding",

@@ -33,7 +33,7 @@ class Frames:
         return int(self.rows.shape[1])
 
     def like(self, width: int, *, zero: bool = False) -> Frames:
-        """New rows of `width` numbers for the same sequences; packed, or padded with zeros as this batch is."""
+        """New rows of `width` numbers for the same sequences; packed, or zero-padded as this batch is."""
         check_size("output", (len(self.lengths), int(self.lengths.max(initial=0)), width), self.rows.dtype)
         if self.padded is None:
             total = int(self.lengths.sum())
@@ -49,7 +49,7 @@ class Frames:
     def result(self) -> Any:
         """The rows in the kind the batch came in: `(B, T, width)` array or `Ragged`."""
         if self.padded is None:
-            return Ragged.view(self.rows, self.starts, self.lengths)
+            return Ragged._make(self.rows, self.starts, self.lengths)  # known to fit: nothing to check again
         return self.rows.reshape(*self.padded, self.rows.shape[1])
 
 
@@ -94,7 +94,10 @@ def as_frames(x: Any, lengths: Any = None, *, name: str = "x", lengths_name: str
     if isinstance(x, Ragged):
         if lengths is not None:
             raise ValueError(f"{lengths_name} must be None when {name} is a Ragged, which has its own")
-        return Frames(check_float(x.buffer, name), x.starts, x.lengths, None)
+        rows = check_float(x.buffer, name)
+        if rows.ndim != 2:
+            raise ValueError(f"{name} holds tokens (one integer a frame), expected frames of features")
+        return Frames(rows, x.starts, x.lengths, None)
     a = check_float(x, name)
     if a.ndim != 3:
         raise ValueError(f"{name} has shape {a.shape}, expected (batch, steps, features) or a Ragged")

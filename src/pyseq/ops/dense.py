@@ -16,7 +16,9 @@ def _check_dense(x: Any, weight: Any) -> tuple[FloatArray, FloatArray]:
         raise ValueError(f"x has shape {a.shape}, expected (rows, features)")
     shape = np.shape(weight)
     if len(shape) != 2 or shape[1] != a.shape[1]:
-        raise ValueError(f"weight has shape {shape}, expected (outputs, {a.shape[1]}) for x of shape {a.shape}")
+        raise ValueError(
+            f"weight has shape {shape}, expected (outputs, {a.shape[1]}) for x of shape {a.shape}"
+        )
     if a.strides[1] != a.itemsize:
         a = np.ascontiguousarray(a)
     check_size("output", (a.shape[0], shape[0]), a.dtype)
@@ -48,9 +50,8 @@ def dense_backward(
     a, w = _check_dense(x, weight)
     g = check_float(grad_y, "grad_y")
     if g.shape != (a.shape[0], w.shape[0]) or g.dtype != a.dtype:
-        raise ValueError(
-            f"grad_y has shape {g.shape} and dtype {g.dtype}, expected {(a.shape[0], w.shape[0])} of {a.dtype}"
-        )
+        expected = f"{(a.shape[0], w.shape[0])} of {a.dtype}"
+        raise ValueError(f"grad_y has shape {g.shape} and dtype {g.dtype}, expected {expected}")
     if g.strides[1] != g.itemsize:
         g = np.ascontiguousarray(g)
     return _core.dense_backward(a, w, g, need_grad_x)  # type: ignore[no-any-return]
@@ -63,7 +64,9 @@ def _check_tokens(tokens: Any, vocabulary: int) -> Any:
     wrong = (t < 0) | (t >= vocabulary)
     if wrong.any():
         i = int(np.argmax(wrong))
-        raise ValueError(f"tokens[{i}] is {t[i]}, expected an id from 0 to {vocabulary - 1} (num_embeddings - 1)")
+        raise ValueError(
+            f"tokens[{i}] is {t[i]}, expected an id from 0 to {vocabulary - 1} (num_embeddings - 1)"
+        )
     return np.ascontiguousarray(t, dtype=np.int64)
 
 

@@ -14,7 +14,7 @@ from pyseq.ops._frames import FloatArray, Frames, as_frames, as_parameter
 class RNNWeights(NamedTuple):
     """Weights of one layer and direction in PyTorch's layout; G gates of H units, I inputs.
 
-    Gate order: LSTM i f g o, GRU r z n. `weight_ih` (G*H, I), `weight_hh` (G*H, H), `bias_ih` and `bias_hh` (G*H,).
+    Gate order: LSTM i f g o, GRU r z n. `weight_ih` (G*H, I), `weight_hh` (G*H, H), both biases (G*H,).
     """
 
     weight_ih: FloatArray
@@ -24,7 +24,7 @@ class RNNWeights(NamedTuple):
 
 
 class CellInfo(NamedTuple):
-    """What callers must know of a cell: its code in the kernels, number of gates, whether it has a cell state."""
+    """What callers must know of a cell: its code in the kernels, its gates, whether it has a cell state."""
 
     code: int
     gates: int
@@ -63,25 +63,38 @@ def cell_info(cell: str) -> CellInfo:
 
 def _check_weights(weights: Any, info: CellInfo, inputs: int, dtype: Any) -> RNNWeights:
     if len(weights) != 4:
-        raise ValueError(f"weights has {len(weights)} arrays, expected 4: weight_ih, weight_hh, bias_ih, bias_hh")
+        raise ValueError(
+            f"weights has {len(weights)} arrays, expected 4: weight_ih, weight_hh, bias_ih, bias_hh"
+        )
     hidden_shape = np.shape(weights[1])
     if len(hidden_shape) != 2 or hidden_shape[1] < 1 or hidden_shape[0] != info.gates * hidden_shape[1]:
         raise ValueError(
-            f"weight_hh has shape {hidden_shape}, expected ({info.gates} * hidden_size, hidden_size) for this cell"
+            f"weight_hh has shape {hidden_shape}, expected ({info.gates} * hidden_size, hidden_size)"
         )
     hidden = hidden_shape[1]
-    shapes = ((info.gates * hidden, inputs), (info.gates * hidden, hidden), (info.gates * hidden,), (info.gates * hidden,))
-    checked = (as_parameter(w, s, dtype, n) for w, s, n in zip(weights, shapes, RNNWeights._fields, strict=True))
+    shapes = (
+        (info.gates * hidden, inputs),
+        (info.gates * hidden, hidden),
+        (info.gates * hidden,),
+        (info.gates * hidden,),
+    )
+    checked = (
+        as_parameter(w, s, dtype, n) for w, s, n in zip(weights, shapes, RNNWeights._fields, strict=True)
+    )
     return RNNWeights(*checked)
 
 
-def _check_state(state: State, info: CellInfo, shape: tuple[int, int], dtype: Any, name: str) -> tuple[Any, Any]:
+def _check_state(
+    state: State, info: CellInfo, shape: tuple[int, int], dtype: Any, name: str
+) -> tuple[Any, Any]:
     """A state as (h, c); None stays None. `name` is the argument, for messages."""
     if state is None:
         return None, None
     if not info.has_cell:
         if isinstance(state, tuple | list):
-            raise TypeError(f"{name} is a {type(state).__name__}, expected one (batch, hidden_size) array for this cell")
+            raise TypeError(
+                f"{name} is a {type(state).__name__}, expected one (batch, hidden_size) array for this cell"
+            )
         return as_parameter(state, shape, dtype, name), None
     if not isinstance(state, tuple | list) or len(state) != 2:
         raise TypeError(f"{name} must be a pair (h, c) for this cell, got {type(state).__name__}")
@@ -133,9 +146,9 @@ def rnn_forward(
 
     Notes
     -----
-    Every row is summed in one order, so results do not depend on the batch, padding or threads. Formulas: Elman
-    1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014 with the reset
-    gate after the matrix product.
+    Every row is summed in one order, so results do not depend on the batch, padding or threads. Formulas:
+    Elman 1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014 with
+    the reset gate after the matrix product.
     """
     info = cell_info(cell)
     frames = as_frames(x, lengths)
@@ -145,7 +158,17 @@ def rnn_forward(
     h0, c0 = _check_state(initial_state, info, (len(frames.lengths), hidden), dtype, "initial_state")
     y = frames.like(hidden) if out is None else _output_rows(out, frames, hidden)
     h_last, c_last, memory = _core.rnn_forward(
-        info.code, reverse, frames.rows, frames.starts, frames.lengths, *w, h0, c0, y.rows, y.starts, keep_tape
+        info.code,
+        reverse,
+        frames.rows,
+        frames.starts,
+        frames.lengths,
+        *w,
+        h0,
+        c0,
+        y.rows,
+        y.starts,
+        keep_tape,
     )
     tape = Tape(info, reverse, frames, y, w, h0, c0, memory) if keep_tape else None
     return y.result(), (h_last, c_last) if info.has_cell else h_last, tape
@@ -156,7 +179,8 @@ def _output_rows(out: FloatArray, frames: Frames, hidden: int) -> Frames:
         raise ValueError("out is only for a Ragged x")
     total = int(frames.lengths.sum())
     if out.shape != (total, hidden) or out.dtype != frames.rows.dtype:
-        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}, expected {(total, hidden)} of {frames.rows.dtype}")
+        expected = f"{(total, hidden)} of {frames.rows.dtype}"
+        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}, expected {expected}")
     return Frames(out, np.cumsum(frames.lengths) - frames.lengths, frames.lengths, None)
 
 
@@ -188,35 +212,34 @@ def rnn_backward(
         raise ValueError("tape was consumed by an earlier rnn_backward: run rnn_forward again")
     dtype = tape.x.rows.dtype
     hidden = tape.y.width
-    gh, gc = _check_state(grad_final_state, tape.cell, (len(tape.x.lengths), hidden), dtype, "grad_final_state")
+    gh, gc = _check_state(
+        grad_final_state, tape.cell, (len(tape.x.lengths), hidden), dtype, "grad_final_state"
+    )
     grad_y = None if grad_output is None else _gradient_rows(grad_output, tape)
     grad_x = tape.x.like(tape.x.width) if need_grad_x else None
     memory, tape.memory = tape.memory, None
-    x_rows, x_starts = (tape.x.rows, tape.x.starts) if grad_x is None else _arranged(tape.x, grad_x)
     g = _core.rnn_backward(
-        tape.cell.code, tape.reverse, x_rows, x_starts, tape.x.lengths, *tape.weights, tape.h0, tape.c0,
-        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, None if grad_x is None else grad_x.rows,
+        tape.cell.code, tape.reverse,
+        tape.x.rows, tape.x.starts, tape.x.lengths, *tape.weights, tape.h0, tape.c0,
+        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc,
+        *((None, None) if grad_x is None else (grad_x.rows, grad_x.starts)),
     )  # fmt: skip
     state = (g[4], g[5]) if tape.cell.has_cell else g[4]
     return None if grad_x is None else grad_x.result(), RNNWeights(*g[:4]), state
-
-
-def _arranged(frames: Frames, like: Frames) -> tuple[FloatArray, Any]:
-    """Rows and starts of `frames` laid out as `like`'s; no copy where they are. The kernel reads x where it writes
-    the gradient of x, and a gradient where it read the output."""
-    if frames.rows.shape[0] == like.rows.shape[0] and np.array_equal(frames.starts, like.starts):
-        return frames.rows, frames.starts
-    index = np.repeat(frames.starts - like.starts, frames.lengths) + np.arange(len(like.rows))
-    return frames.rows[index], like.starts
 
 
 def _gradient_rows(grad: Any, tape: Tape) -> FloatArray:
     frames = as_frames(grad, None, name="grad_output")
     y = tape.y
     if frames.width != y.width or (frames.padded is None) != (y.padded is None):
-        raise ValueError(f"grad_output does not have the shape of the output: {frames.width} features, expected {y.width}")
+        raise ValueError(
+            f"grad_output does not have the shape of the output: {frames.width} features, expected {y.width}"
+        )
     if frames.rows.dtype != y.rows.dtype:
         raise TypeError(f"grad_output has dtype {frames.rows.dtype}, expected {y.rows.dtype} as the output")
     if frames.padded != y.padded or (y.padded is None and not np.array_equal(frames.lengths, y.lengths)):
         raise ValueError("grad_output does not have the shape of the output: other sequences or lengths")
-    return _arranged(frames, y)[0]
+    if len(frames.rows) == len(y.rows) and np.array_equal(frames.starts, y.starts):
+        return frames.rows
+    # The kernel reads the gradient where it read the output: lay it out alike.
+    return frames.rows[np.repeat(frames.starts - y.starts, y.lengths) + np.arange(len(y.rows))]

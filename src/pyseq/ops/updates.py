@@ -11,9 +11,8 @@ def _check_flat(reference: FloatArray, **arrays: FloatArray) -> None:
         raise ValueError(f"params has shape {reference.shape}, expected one dimension")
     for name, a in arrays.items():
         if a.shape != reference.shape or a.dtype != reference.dtype:
-            raise ValueError(
-                f"{name} has shape {a.shape} and dtype {a.dtype}, expected {reference.shape} of {reference.dtype} as params"
-            )
+            expected = f"{reference.shape} of {reference.dtype} as params"
+            raise ValueError(f"{name} has shape {a.shape} and dtype {a.dtype}, expected {expected}")
 
 
 def adam_update(

@@ -1,0 +1,106 @@
+// The product that convolution and its input gradient share:
+//
+//   out[t] = bias + sum_k in[t + k * dilation - left] W_k,   rows outside the sequence count as zeros.
+//
+// Tap k is a product of rows moved by k * dilation - left with a matrix. All taps are summed in one tile of
+// registers, so no input is copied and an output row is written once. Time is cut into segments in which the
+// set of taps that fall inside the sequence is constant: no test in the tile, no work on zeros.
+// Every output is summed in one order: bias, taps from the oldest, input channels.
+#pragma once
+
+#include "gemm/tile.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+template <class R>
+struct Correlation {
+  int64_t batch, inputs, outputs, taps, dilation, left;
+  const int64_t* lengths;    // [batch]
+  const int64_t* in_start;   // [batch] first row of each sequence in `in`
+  const int64_t* out_start;
+  const R* in;               // rows of `inputs` numbers
+  int64_t in_stride;
+  const R* weight;           // panels of taps * inputs lines, for `outputs` columns (gemm/tile.h)
+  const R* bias;             // [outputs rounded up to vectors], may be null
+  R* out;                    // rows of `outputs` numbers
+  int64_t out_stride;
+};
+
+// Rows laid out for one pass over the panels: a multiple of all tile heights, and its input stays in L1.
+constexpr int64_t kRowChunk = 96;
+
+// Taps [first, last) reach rows inside a sequence, for all of its rows from the one asked for up to `end`.
+struct LiveTaps {
+  int64_t first, last, end;
+};
+
+PYSEQ_INLINE LiveTaps live_taps(int64_t taps, int64_t dilation, int64_t left, int64_t length, int64_t t) {
+  LiveTaps live = {0, min_of(taps, ceil_div(length + left - t, dilation)), length};
+  if (t < left) {
+    live.first = ceil_div(left - t, dilation);
+    live.end = min_of(live.end, left - (live.first - 1) * dilation);
+  }
+  if (live.last > 0) live.end = min_of(live.end, length + left - (live.last - 1) * dilation);
+  live.last = max_of(live.first, live.last);
+  return live;
+}
+
+// Asks for rows that the next tile reads under its newest tap; its older taps read what is in the cache by then.
+// A tile reads short pieces of many rows, which the hardware does not foresee. Any address may be asked for.
+template <class R>
+PYSEQ_INLINE void fetch_rows(const R* row, int64_t stride, int rows, int64_t width) {
+  for (int i = 0; i < rows; i++)
+    for (int64_t j = 0; j < width; j += 64 / static_cast<int64_t>(sizeof(R))) __builtin_prefetch(row + i * stride + j);
+}
+
+// Output rows [t, t + rows) of sequence b, rows at most 2 * kRowChunk.
+template <class R>
+void correlate_rows(const Correlation<R>& c, const LiveTaps& live, int64_t b, int64_t t, int64_t rows) {
+  const R* a[2 * kRowChunk];
+  R* out[2 * kRowChunk];
+  const R* in = c.in + (c.in_start[b] + t + live.first * c.dilation - c.left) * c.in_stride;
+  for (int64_t i = 0; i < rows; i++) {
+    a[i] = in + i * c.in_stride;
+    out[i] = c.out + (c.out_start[b] + t + i) * c.out_stride;
+  }
+  RowProduct<R> p = {a, live.last - live.first, c.inputs, c.dilation * c.in_stride, nullptr, c.bias, out, c.outputs, false};
+  if (p.block_stride == p.run) {  // taps lie one after the other: one long run, in the same order
+    p.run *= p.blocks;
+    p.blocks = 1;
+  }
+  const R* newest = in + (live.last - 1 - live.first) * c.dilation * c.in_stride;
+  for (int64_t column = 0; column < c.outputs; column += kPanelVectors * kLanes<R>) {
+    const int nv = static_cast<int>(min_of<int64_t>(kPanelVectors, ceil_div(c.outputs - column, kLanes<R>)));
+    const R* panel = c.weight + c.inputs * (c.taps * column + live.first * nv * kLanes<R>);
+    with_rows<kPanelVectors>(nv, [&](auto v) {
+      constexpr int NV = decltype(v)::value;
+      row_blocks<tile_rows(NV)>(rows, [&](int64_t row, auto mr) {
+        if (column == 0) fetch_rows(newest + (row + mr) * c.in_stride, c.in_stride, mr, c.inputs);
+        row_product_tile<R, decltype(mr)::value, NV>(p, row, panel, column);
+      });
+    });
+  }
+}
+
+// Output rows [row0, row1), counted over all sequences.
+template <class R>
+void correlate(const Correlation<R>& c, int64_t row0, int64_t row1) {
+  int64_t first = 0;
+  for (int64_t b = 0; b < c.batch && first < row1; first += c.lengths[b++]) {
+    const int64_t stop = min_of(c.lengths[b], row1 - first);
+    for (int64_t t = max_of<int64_t>(0, row0 - first); t < stop;) {
+      const LiveTaps live = live_taps(c.taps, c.dilation, c.left, c.lengths[b], t);
+      for (const int64_t end = min_of(live.end, stop); t < end;) {
+        const int64_t rows = end - t <= 2 * kRowChunk ? end - t : kRowChunk;
+        correlate_rows(c, live, b, t, rows);
+        t += rows;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

@@ -1,0 +1,186 @@
+// Weight and bias gradients of a convolution:
+//
+//   grad_weight[o, i, k] = sum_b sum_t grad_y[b, t, o] * x[b, t + k * dilation - left, i]
+//   grad_bias[o]         = sum_b sum_t grad_y[b, t, o]
+//
+// A tile is some input channels under one tap by a panel of output channels; x gives scalars and grad_y vectors,
+// both where they lie. Every number is summed over sequences and frames in their order, whatever the tiles and
+// the blocks of frames are, so tiles may be shared out among any number of threads.
+#pragma once
+
+#include "gemm/tile.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+constexpr int64_t kFrameBlock = 64;  // frames a pass over the tiles: their x and grad_y stay in L1
+constexpr int kGradPanel = 4;        // vectors of output channels in a tile
+
+// sums[i][j] += sum_t x[t][i] * g[t][j]; sums is [MR][NV vectors], packed.
+template <class R, int MR, int NV>
+PYSEQ_TILE void frame_sums_tile(int64_t frames, const R* x, int64_t ldx, const R* g, int64_t ldg, R* sums) {
+  constexpr int W = kLanes<R>;
+  Vec<R> acc[MR][NV];
+  PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[i][j] = load(sums + (i * NV + j) * W);
+  multiply_add<R, MR, NV, NV, 0>(acc, frames, [&](int i, int64_t t) { return x[t * ldx + i]; }, g, ldg);
+  PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(sums + (i * NV + j) * W, acc[i][j]);
+}
+
+// sums[j] += sum_t g[t][j]
+template <class R, int NV>
+PYSEQ_INLINE void column_sums(int64_t frames, const R* g, int64_t ldg, R* sums) {
+  constexpr int W = kLanes<R>;
+  Vec<R> acc[NV];
+  PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[j] = load(sums + j * W);
+  for (int64_t t = 0; t < frames; t++)
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[j] += load(g + t * ldg + j * W);
+  PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(sums + j * W, acc[j]);
+}
+
+// Asks for memory in equal parts, so that it arrives while the tiles of one block of frames, which run from L1,
+// leave the bus idle. Any address may be asked for.
+class Fetch {
+ public:
+  Fetch(const void* from, int64_t bytes, int64_t parts)
+      : at_(static_cast<const char*>(from)), end_(at_ + bytes), part_(bytes / parts + 64) {}
+  void next() {
+    for (const char* stop = min_of(end_, at_ + part_); at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  const char *at_, *end_;
+  int64_t part_;
+};
+
+template <class R>
+class WeightGradient {
+ public:
+  WeightGradient(const Conv1d<R>& conv, int threads, Arena& arena) : c(conv) {
+    const int64_t columns = round_up(c.out_channels, W);
+    sums_ = arena.take<R>(c.kernel_size * c.in_channels * columns);
+    bias_sums_ = arena.take<R>(columns);
+    strips_ = arena.take<R>(kFrameBlock * kGradPanel * W * threads);
+  }
+
+  // The part of one of `threads` threads: its tiles of grad_weight, and their columns of grad_bias.
+  void run(int thread, int threads) {
+    int64_t tiles = 0;
+    each_panel([&](int64_t, auto nv) { tiles += c.kernel_size * tiles_high(nv, threads); });
+    const Share share = {threads, piece_start(tiles, threads, thread), piece_start(tiles, threads, thread + 1)};
+    if (share.first == share.last) return;
+    each_tile(share, [&](const Tile& tile, auto) {
+      memset(tile.sums, 0, static_cast<size_t>(tile.rows * tile.width) * sizeof(R));
+      if (tile.bias_sums) memset(tile.bias_sums, 0, static_cast<size_t>(tile.width) * sizeof(R));
+    });
+    R* strip = strips_ + kFrameBlock * kGradPanel * W * thread;
+    for (int64_t b = 0; b < c.batch; b++) {
+      const int64_t blocks = ceil_div(c.lengths[b], kFrameBlock);
+      for (int64_t q = 0; q < blocks; q++)
+        add_frames(share, b, piece_start(c.lengths[b], blocks, q), piece_start(c.lengths[b], blocks, q + 1), strip);
+    }
+    each_tile(share, [&](const Tile& tile, auto) { write(tile); });
+  }
+
+ private:
+  static constexpr int W = kLanes<R>;
+  struct Share {
+    int threads;
+    int64_t first, last;  // tiles, counted over panels, taps and channels
+  };
+  struct Tile {
+    int64_t column, width;  // its panel: first output channel, numbers in a row of sums
+    int64_t tap, row, rows;
+    R* sums;       // [rows][width]
+    R* bias_sums;  // [width] of the panel; null for all but its first tile
+  };
+
+  // f(first output channel, Int<vectors>)
+  template <class F>
+  void each_panel(const F& f) const {
+    for (int64_t column = 0; column < c.out_channels; column += kGradPanel * W) {
+      const int64_t nv = min_of<int64_t>(kGradPanel, ceil_div(c.out_channels - column, W));
+      with_rows<kGradPanel>(static_cast<int>(nv), [&](auto v) { f(column, v); });
+    }
+  }
+  // Tiles over the input channels of one tap: few, but enough for all threads to have one.
+  int64_t tiles_high(int nv, int threads) const {
+    const int64_t others = c.kernel_size * ceil_div(c.out_channels, kGradPanel * W);
+    return min_of(c.in_channels, max_of(ceil_div(c.in_channels, tile_rows(nv)), ceil_div(threads, others)));
+  }
+  // f(tile, Int<vectors>) for the tiles of a share, panel by panel.
+  template <class F>
+  void each_tile(const Share& share, const F& f) const {
+    int64_t index = 0;
+    each_panel([&](int64_t column, auto nv) {
+      const int64_t high = tiles_high(nv, share.threads), width = nv * W;
+      for (int64_t k = 0; k < c.kernel_size; k++)
+        for (int64_t q = 0; q < high; q++, index++) {
+          if (index < share.first || index >= share.last) continue;
+          const int64_t row = piece_start(c.in_channels, high, q), rows = piece_start(c.in_channels, high, q + 1) - row;
+          R* sums = sums_ + c.in_channels * c.kernel_size * column + (k * c.in_channels + row) * width;
+          f(Tile{column, width, k, row, rows, sums, k + q == 0 ? bias_sums_ + column : nullptr}, nv);
+        }
+    });
+  }
+
+  // Adds frames [t0, t1) of sequence b to the sums of a share.
+  void add_frames(const Share& share, int64_t b, int64_t t0, int64_t t1, R* strip) const {
+    const R *g = nullptr, *grad_y = c.grad_y + (c.y_start[b] + t0) * c.grad_y_stride;
+    int64_t ldg = 0, panel = -1;
+    const int64_t rows = t1 - t0, newest = t1 + (c.kernel_size - 1) * c.dilation - c.left, tiles = share.last - share.first;
+    const int64_t size = static_cast<int64_t>(sizeof(R));
+    Fetch next_x(c.x + (c.x_start[b] + newest) * c.x_stride, rows * c.x_stride * size, tiles);
+    Fetch next_g(grad_y + rows * c.grad_y_stride, rows * c.grad_y_stride * size, tiles);
+    each_tile(share, [&](const Tile& tile, auto nv) {
+      constexpr int NV = decltype(nv)::value;
+      next_x.next();
+      next_g.next();
+      if (panel != tile.column) {
+        panel = tile.column;
+        g = grad_y + panel;
+        ldg = c.grad_y_stride;
+        if (panel + tile.width > c.out_channels) {
+          copy_columns(g, t1 - t0, c.out_channels - panel, tile.width, strip);
+          g = strip;
+          ldg = tile.width;
+        }
+      }
+      if (tile.bias_sums) column_sums<R, NV>(t1 - t0, g, ldg, tile.bias_sums);
+      const int64_t shift = tile.tap * c.dilation - c.left;
+      const int64_t first = max_of(t0, -shift), last = min_of(t1, c.lengths[b] - shift);
+      if (first >= last) return;
+      const R* x = c.x + (c.x_start[b] + first + shift) * c.x_stride + tile.row;
+      with_rows<tile_rows(NV)>(static_cast<int>(tile.rows), [&](auto mr) {
+        frame_sums_tile<R, decltype(mr)::value, NV>(last - first, x, c.x_stride, g + (first - t0) * ldg, ldg, tile.sums);
+      });
+    });
+  }
+  // The last, partial panel of grad_y, filled up with zeros: its vectors would reach beyond a row.
+  void copy_columns(const R* g, int64_t frames, int64_t columns, int64_t width, R* strip) const {
+    for (int64_t t = 0; t < frames; t++) {
+      memcpy(strip + t * width, g + t * c.grad_y_stride, static_cast<size_t>(columns) * sizeof(R));
+      for (int64_t j = columns; j < width; j++) strip[t * width + j] = 0;
+    }
+  }
+  void write(const Tile& tile) const {
+    const int64_t columns = min_of(tile.width, c.out_channels - tile.column);
+    for (int64_t j = 0; j < columns; j++) {
+      R* out = c.grad_weight + ((tile.column + j) * c.in_channels + tile.row) * c.kernel_size + tile.tap;
+      for (int64_t i = 0; i < tile.rows; i++) out[i * c.kernel_size] = tile.sums[i * tile.width + j];
+    }
+    if (tile.bias_sums && c.grad_bias)
+      memcpy(c.grad_bias + tile.column, tile.bias_sums, static_cast<size_t>(columns) * sizeof(R));
+  }
+
+  const Conv1d<R>& c;
+  R *sums_;       // [panel][tap][in_channels][width]
+  R *bias_sums_;  // [out_channels rounded up to vectors]
+  R *strips_;     // for each thread [kFrameBlock][kGradPanel vectors]
+};
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

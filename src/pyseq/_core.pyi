@@ -1,0 +1,124 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+CELLS: tuple[tuple[str, int, int, bool], ...]
+
+def active_tier() -> str: ...
+def available_tiers() -> list[str]: ...
+def compiled_tiers() -> list[str]: ...
+def vector_bytes() -> int: ...
+def get_num_threads() -> int: ...
+def compiler() -> str: ...
+def activation(name: str, x: Array) -> Array: ...
+def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array: ...
+def dense_backward(
+    x: Array, weight: Array, grad_y: Array, need_grad_x: bool
+) -> tuple[Array | None, Array, Array]: ...
+def embedding_forward(tokens: Array, weight: Array) -> Array: ...
+def embedding_backward(tokens: Array, grad_y: Array, num_embeddings: int) -> Array: ...
+def adam_update(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    scale: float,
+    correction1: float,
+    correction2: float,
+) -> None: ...
+def sgd_update(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    scale: float,
+) -> None: ...
+def squared_norm(values: Array) -> float: ...
+def rnn_forward(
+    cell: int,
+    reverse: bool,
+    x: Array,
+    x_start: Array,
+    lengths: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array,
+    bias_hh: Array,
+    h0: Array | None,
+    c0: Array | None,
+    y: Array,
+    y_start: Array,
+    keep_tape: bool,
+    /,
+) -> tuple[Array, Array | None, Array | None]: ...
+def rnn_backward(
+    cell: int,
+    reverse: bool,
+    x: Array,
+    x_start: Array,
+    lengths: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array,
+    bias_hh: Array,
+    h0: Array | None,
+    c0: Array | None,
+    y: Array,
+    y_start: Array,
+    tape: Array,
+    grad_y: Array | None,
+    grad_h_last: Array | None,
+    grad_c_last: Array | None,
+    grad_x: Array | None,
+    grad_x_start: Array | None,
+    /,
+) -> tuple[Array, Array, Array, Array, Array, Array | None]: ...
+def conv1d_forward(
+    x: Array,
+    x_start: Array,
+    lengths: Array,
+    weight: Array,
+    bias: Array | None,
+    y: Array,
+    y_start: Array,
+    dilation: int,
+    left: int,
+) -> None: ...
+def conv1d_backward(
+    x: Array,
+    x_start: Array,
+    lengths: Array,
+    weight: Array,
+    grad_y: Array,
+    y_start: Array,
+    grad_x: Array | None,
+    grad_x_start: Array | None,
+    dilation: int,
+    left: int,
+) -> tuple[Array, Array]: ...
+def ctc_first_bad_label(targets: Array, start: Array, lengths: Array, classes: int, blank: int) -> int: ...
+def ctc_loss(
+    logits: Array,
+    start: Array,
+    lengths: Array,
+    targets: Array,
+    target_start: Array,
+    target_lengths: Array,
+    blank: int,
+    grad: Array | None,
+    grad_start: Array | None,
+) -> Array: ...
+def ctc_greedy(
+    logits: Array, start: Array, lengths: Array, out_start: Array, blank: int
+) -> tuple[Array, Array, Array, Array]: ...

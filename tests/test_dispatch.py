@@ -1,0 +1,49 @@
+"""Choice of the instruction-set tier at import."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pyseq import ops
+from pyseq.ops import runtime
+
+
+def python(code, **environment):
+    env = {k: v for k, v in os.environ.items() if k != "PYSEQ_ISA"} | environment
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+
+
+def test_the_best_tier_is_taken_by_itself():
+    done = python("from pyseq.ops import runtime; print(runtime.active_tier())")
+    assert done.stdout.strip() == runtime.available_tiers()[-1]
+
+
+@pytest.mark.parametrize("tier", runtime.available_tiers())
+def test_a_tier_can_be_forced(tier):
+    done = python("from pyseq.ops import runtime; print(runtime.active_tier())", PYSEQ_ISA=tier)
+    assert done.stdout.strip() == tier
+
+
+def test_an_absent_tier_raises_and_names_those_there_are():
+    done = python("import pyseq", PYSEQ_ISA="sparkle")
+    assert done.returncode != 0
+    assert "ImportError: PYSEQ_ISA is 'sparkle', but this build on this CPU has: baseline" in done.stderr
+
+
+def test_threads_follow_threadpoolctl():
+    from threadpoolctl import threadpool_limits
+
+    for n in (1, 2, 3):
+        with threadpool_limits(n, user_api="openmp"):
+            assert runtime.get_num_threads() == n
+
+
+def test_threads_follow_the_environment():
+    done = python("from pyseq.ops import runtime; print(runtime.get_num_threads())", OMP_NUM_THREADS="3")
+    assert done.stdout.strip() == "3"
+
+
+def test_cells_are_listed_once():
+    assert set(ops.CELLS) == {"elman", "elman_relu", "lstm", "gru"}
