@@ -147,7 +147,7 @@ def test_long_sequences_whose_alphas_are_computed_twice(steps, labels):
     logits = rng.standard_normal((1, steps, 12)).astype(np.float32)
     targets = rng.integers(1, 12, (1, labels))
     expected, expected_grad = torch_loss_and_grad(torch, logits, targets, [steps], [labels], 0)
-    # A label that cannot be on the first frame is masked there: paths stay, but blank is no longer a reference
+    # A label that cannot be on the first frame is masked there: paths stay, but blank is not a reference
     # that serves all of them.
     masked = logits.copy()
     masked[0, 0, targets[0][targets[0] != targets[0, 0]][0]] = -np.inf
