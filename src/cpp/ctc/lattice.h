@@ -36,11 +36,12 @@ struct Lattice {
   int64_t blocks;
   bool keep_emissions, keep_alpha;
   int64_t stride;       // items a frame in emissions
+  int64_t segment;      // frames between two records that are kept, a multiple of kBlock
   // Records of `groups` cells. Kept whole, record t + 1 is alpha of frame t and record 0 the empty path.
-  // Otherwise history holds the record that enters each block, and window the kBlock + 1 of one block.
+  // Otherwise history holds the record that enters each segment, and window those of one segment.
   Cell *history, *window;
   Cell* beta;           // [groups] of the frame after the one at work, its emissions included
-  Stored* emissions;    // of all frames if kept, else of one block
+  Stored* emissions;    // of all frames if kept, else of one segment
   Vec<Real>* posterior; // [kBlock][groups] of labels
   Vec<Real>* by_class;  // [slot_room] sums of W frames
   R* class_rows;        // [kBlock][slot_room] posterior of each class in each frame of the block
@@ -52,6 +53,8 @@ struct Lattice {
 
   // What is kept between the passes of a sequence has to stay in L2, else it is cheaper to compute again.
   static constexpr int64_t kKeepBytes = 1400 << 10;
+  // Kept records beyond this size are thinned out until they are about as many as a segment has.
+  static constexpr int64_t kHistoryBytes = 16 << 20;
 
   Lattice(const Sequence<R>& sequence, Arena& arena) : s(sequence), plan(sequence, arena) {
     const int64_t G = plan.groups, cells = s.T * G * static_cast<int64_t>(sizeof(Cell));
@@ -60,10 +63,13 @@ struct Lattice {
     stride = G + E::extra;
     keep_emissions = s.grad && E::kUnitBlank && s.T * stride * stored <= kKeepBytes;
     keep_alpha = s.grad && cells + (keep_emissions ? s.T * stride * stored : 0) <= kKeepBytes;
-    const int64_t records = keep_alpha ? s.T + 1 : (s.grad ? blocks : 0) + kBlock + 1;
-    history = arena.take<Cell>(records * G);
-    window = history + (s.grad ? blocks : 0) * G;
-    emissions = arena.take<Stored>((keep_emissions ? s.T : kBlock) * stride);
+    segment = kBlock;
+    const int64_t most = kHistoryBytes / (G * static_cast<int64_t>(sizeof(Cell)));
+    while (s.grad && !keep_alpha && ceil_div(s.T, segment) > max_of(most, segment)) segment *= 2;
+    const int64_t checkpoints = s.grad ? ceil_div(s.T, segment) : 0;
+    history = arena.take<Cell>((keep_alpha ? s.T + 1 : checkpoints + segment + 1) * G);
+    window = history + (keep_alpha ? 0 : checkpoints * G);
+    emissions = arena.take<Stored>((keep_emissions ? s.T : segment) * stride);
     const int64_t gradient = s.grad ? 1 : 0;
     beta = arena.take<Cell>(gradient * G);
     posterior = arena.take<Vec<Real>>(gradient * kBlock * G);
@@ -71,14 +77,13 @@ struct Lattice {
     class_rows = arena.take<R>(gradient * kBlock * plan.slot_room);
   }
 
-  Stored* block_emissions(int64_t t0) const { return keep_emissions ? emissions + t0 * stride : emissions; }
+  Stored* block_emissions(int64_t t0) const { return emissions + (keep_emissions ? t0 : t0 % segment) * stride; }
 
   // Alpha over all frames; log2_total is -inf where no path has a probability above zero.
   Gathered forward() {
     const int64_t G = plan.groups;
-    for (int64_t k = 0; k < G; k++) history[k] = {Num::zero(), Num::zero()};
-    history[0].b.set_one(0);
-    if (!keep_alpha && window != history) copy(window, history);
+    for (int64_t k = 0; k < G; k++) window[k] = {Num::zero(), Num::zero()};
+    window[0].b.set_one(0);
     Cell* end = window;
     for (int64_t t0 = 0; t0 < s.T; t0 += kBlock) {
       const int64_t n = min_of<int64_t>(kBlock, s.T - t0);
@@ -86,7 +91,7 @@ struct Lattice {
       if (gathered != Gathered::kFine) return gathered;
       Cell* records = keep_alpha ? history + t0 * G : window;
       if (!keep_alpha && t0) copy(window, window + kBlock * G);
-      if (!keep_alpha && s.grad && t0) copy(history + t0 / kBlock * G, window);
+      if (!keep_alpha && s.grad && t0 % segment == 0) copy(history + t0 / segment * G, window);
       alpha_block(block_emissions(t0), records, t0, n);
       end = records + n * G;
     }
@@ -102,18 +107,31 @@ struct Lattice {
   // Posteriors by class of the block at t0, into class_rows. Blocks from the last to the first.
   void backward_block(int64_t t0) {
     const int64_t n = min_of<int64_t>(kBlock, s.T - t0);
-    if (!keep_emissions) E(emission).gather_block(s, plan, t0, n, emissions);
-    Cell* records = keep_alpha ? history + t0 * plan.groups : window;
-    if (!keep_alpha) {
-      copy(window, history + t0 / kBlock * plan.groups);
-      band = t0 ? band_at(t0 - 1) : Band{0, 0};
-      alpha_block(block_emissions(t0), records, t0, n);
+    const int64_t first = t0 - t0 % segment;
+    if (keep_alpha) {
+      if (!keep_emissions) gather_again(t0, n);
+    } else if (t0 + kBlock >= min_of(first + segment, s.T)) {
+      alpha_again(first, t0 + n);
     }
+    const Cell* records = keep_alpha ? history + t0 * plan.groups : window + (t0 - first) * plan.groups;
     beta_block(block_emissions(t0), records + plan.groups, t0, n);
     for (int64_t f0 = 0; f0 < n; f0 += W) sum_by_class(f0, min_of<int64_t>(W, n - f0));
   }
 
  private:
+  void gather_again(int64_t t0, int64_t n) { E(emission).gather_block(s, plan, t0, n, block_emissions(t0)); }
+
+  // The records of frames first .. end of a segment, from the one kept before it.
+  void alpha_again(int64_t first, int64_t end) {
+    copy(window, history + first / segment * plan.groups);
+    band = first ? band_at(first - 1) : Band{0, 0};
+    for (int64_t t0 = first; t0 < end; t0 += kBlock) {
+      const int64_t n = min_of<int64_t>(kBlock, end - t0);
+      if (!keep_emissions) gather_again(t0, n);
+      alpha_block(block_emissions(t0), window + (t0 - first) * plan.groups, t0, n);
+    }
+  }
+
   void copy(Cell* to, const Cell* from) const { memcpy(to, from, static_cast<size_t>(plan.groups) * sizeof(Cell)); }
 
   Band band_at(int64_t t) const {

@@ -15,17 +15,36 @@ namespace {
 
 constexpr int kBlock = 16;  // frames between two normalisations
 
-// exp(d) = m * 2^n with m in [0.70, 1.42], relative error of m as that of Exp2<R>; NaN gives a NaN m.
+// exp(d) = m * 2^n with m in [0.70, 1.42], to one ulp of m; NaN gives a NaN m.  d = n ln 2 + r, and p(r) = exp(r).
+// The product n * ln2_hi is exact, so tiers without fma are as accurate, for |n| < 2^11 (float) or 2^20.
+template <class R>
+struct SplitExp;
+template <>
+struct SplitExp<float> {
+  static constexpr float ln2_hi = 0.693145751953125f, ln2_lo = 1.42860682030941723e-6f;
+  static constexpr int degree = 6;  // minimax, relative error 3e-9
+  static constexpr float p[degree + 1] = {1.0f,           1.0f,           4.999999344e-1f, 1.666652051e-1f,
+                                          4.166838946e-2f, 8.368731491e-3f, 1.381456826e-3f};
+};
+template <>
+struct SplitExp<double> {
+  static constexpr double ln2_hi = 6.93147180369123816490e-01, ln2_lo = 1.90821492927058770002e-10;
+  static constexpr int degree = 13;  // Taylor series, remainder 4e-18
+  static constexpr double p[degree + 1] = {1.0,         1.0,          1.0 / 2,       1.0 / 6,        1.0 / 24,
+                                           1.0 / 120,   1.0 / 720,    1.0 / 5040,    1.0 / 40320,    1.0 / 362880,
+                                           1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+};
+
 // n = z - Exp2<R>::round; also the integer difference of their bit patterns, for |n| < 2^22 (2^51).
 template <class R>
 PYSEQ_INLINE Vec<R> exp_mantissa(Vec<R> d, Vec<R>& z) {
-  using C = Exp2<R>;
-  z = fma(d, splat(C::log2e_hi), splat(C::round));
-  const Vec<R> n = z - C::round;
-  const Vec<R> f = fma(d, splat(C::log2e_lo), fma(d, splat(C::log2e_hi), -n));
-  Vec<R> q = splat(C::q[C::degree]);
-  PYSEQ_UNROLL for (int i = C::degree - 1; i >= 0; i--) q = fma(q, f, splat(C::q[i]));
-  return fma(f, q, splat(R(1)));
+  using C = SplitExp<R>;
+  z = fma(d, splat(Exp2<R>::log2e_hi), splat(Exp2<R>::round));
+  const Vec<R> n = z - Exp2<R>::round;
+  const Vec<R> r = fma(n, splat(-C::ln2_lo), fma(n, splat(-C::ln2_hi), d));
+  Vec<R> p = splat(C::p[C::degree]);
+  PYSEQ_UNROLL for (int i = C::degree - 1; i >= 0; i--) p = fma(p, r, splat(C::p[i]));
+  return p;
 }
 
 template <class R>

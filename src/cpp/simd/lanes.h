@@ -21,7 +21,7 @@ struct IntOf<double> {
 template <class R>
 using Int_t = typename IntOf<R>::type;  // integer of the size of R
 
-// All lanes i, R's size: for R and IntVec<R> together in one template.
+// All lanes i.
 template <class R>
 PYSEQ_INLINE IntVec<R> splat_int(Int_t<R> i) { return IntVec<R>{} + i; }
 
@@ -208,13 +208,6 @@ PYSEQ_INLINE Vec<double> lookup(Vec<double> low, Vec<double> high, IntVec<double
 constexpr bool kHasLookup = false;
 template <class V, class I>
 PYSEQ_INLINE V lookup(V low, V, I) { return low; }
-#endif
-
-// m * 2^e for integral e, where the tier has an instruction.
-#if defined(__AVX512F__)
-PYSEQ_INLINE Vec<float> scale_exponent(Vec<float> m, Vec<float> e) {
-  return (Vec<float>)_mm512_maskz_scalef_ps(0xffff, (__m512)m, (__m512)e);
-}
 #endif
 
 // ------------------------------------------------------------------------------------------ memory, modes

@@ -142,8 +142,8 @@ def ctc_decode(
     Parameters
     ----------
     logits : array of shape (B, T, C), or Ragged of B sequences of C features
-        Unnormalised scores, float32 or float64. Equal scores go to the lower class; a frame with NaN counts as
-        blank and makes the score NaN.
+        Unnormalised scores, float32 or float64. Equal scores go to the lower class; a frame with NaN counts
+        as blank and makes the score NaN.
     lengths : array of shape (B,), optional
         Frames of each sequence; all T if not given. Must be None for a Ragged.
     blank : int
@@ -314,7 +314,7 @@ def _padded_labels(targets: Any, target_lengths: ArrayLike | None) -> _Labels:
 
 
 def _check_integers(array: NDArray[Any], name: str) -> IntArray:
-    """Contiguous int32 or int64; wider unsigned numbers wrap to negative ones, which no check lets through."""
+    """Contiguous int32 or int64; wider unsigned numbers wrap to negative ones, which are then refused."""
     if array.dtype.kind not in "iu":
         if array.size:
             raise TypeError(f"{name} has dtype {array.dtype}, expected integers")
