@@ -37,6 +37,12 @@ def dense(x: Any, weight: Any, bias: Any = None) -> FloatArray:
     Returns
     -------
     y : (N, O) array
+
+    Examples
+    --------
+    >>> from pyseq import ops
+    >>> ops.dense([[1, 2]], [[3, 4], [5, 6]], [0, 1])
+    array([[11., 18.]], dtype=float32)
     """
     a, w = _check_dense(x, weight)
     b = None if bias is None else as_parameter(bias, (w.shape[0],), a.dtype, "bias")

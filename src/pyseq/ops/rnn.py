@@ -149,6 +149,21 @@ def rnn_forward(
     Every row is summed in one order, so results do not depend on the batch, padding or threads. Formulas:
     Elman 1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014 with
     the reset gate after the matrix product.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyseq import ops
+    >>> rng = np.random.default_rng(0)
+    >>> shapes = [(4 * 3, 2), (4 * 3, 3), (4 * 3,), (4 * 3,)]  # an LSTM of 3 units on 2 features
+    >>> weights = ops.RNNWeights(*(rng.standard_normal(shape) for shape in shapes))
+    >>> x = rng.standard_normal((5, 7, 2))
+    >>> output, (h, c), tape = ops.rnn_forward("lstm", x, weights, lengths=[7, 3, 1, 7, 2])
+    >>> output.shape, h.shape
+    ((5, 7, 3), (5, 3))
+    >>> grad_x, grad_weights, grad_initial_state = ops.rnn_backward(tape, np.ones_like(output))
+    >>> grad_weights.weight_ih.shape
+    (12, 2)
     """
     info = cell_info(cell)
     frames = as_frames(x, lengths)
