@@ -57,7 +57,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         then trained on as one with the sum of their weights, and the result does not depend on the order of
         X; so a weight of k is exactly k copies. False: in the order given, as they are.
     tol : float, default=1e-4
-        What an improvement of the training loss, or with early stopping of the validation score, has to exceed.
+        What an improvement has to exceed: of the training loss, or with early stopping the validation score.
     n_iter_no_change : int or np.inf, default=10
         Stop after more than so many epochs without improvement.
     early_stopping : bool, default=False

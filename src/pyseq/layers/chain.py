@@ -43,8 +43,8 @@ class Chain(Layer):
 
     @property
     def takes_tokens(self) -> bool:  # type: ignore[override]
-        """Whether the first layer takes integer tokens."""
-        return bool(self.layers[0].takes_tokens)
+        """Whether the first layer takes integer tokens; also asked before `build` has checked the layers."""
+        return bool(self.layers) and bool(getattr(self.layers[0], "takes_tokens", False))
 
     @property
     def keeps_columns(self) -> bool:  # type: ignore[override]

@@ -204,14 +204,15 @@ class _Fit:
         n_steps = settings.max_iter * len(batches)
         for indices in batches:
             parameters.zero_gradients()
-            value = self.network.loss_and_gradients(self.examples.take(indices), self.rng)
+            with np.errstate(over="ignore", invalid="ignore"):  # a divergence is told once, below
+                value = self.network.loss_and_gradients(self.examples.take(indices), self.rng)
             if epoch == 1:
                 self.history.n_infeasible += value.n_infeasible
             if value.n_counted == 0:
                 continue
             norm, scale = clipping_scale(parameters.gradients, settings.max_grad_norm)
             if not (math.isfinite(value.loss) and math.isfinite(norm)):
-                raise self._diverged(epoch, "loss" if math.isfinite(norm) else "gradient")
+                raise self._diverged(epoch, "gradient" if math.isfinite(value.loss) else "loss")
             if n_counted == 0:
                 self._remember_good_weights()
             rate = settings.learning_rate_init * settings.schedule(self.optimizer.n_updates, n_steps)

@@ -1,0 +1,27 @@
+"""scikit-learn's own checks, all of them, on both estimators: no expected failures, no patched checks."""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from pyseq.estimators import CTCTranscriber, SequenceClassifier
+from pyseq.layers import LSTM, Chain, Conv1d
+
+ESTIMATORS = [
+    SequenceClassifier(),
+    SequenceClassifier(
+        Chain([Conv1d(8, 3, causal=False), LSTM(8)]),
+        pooling="mean",
+        solver="adamw",
+        alpha=0.01,
+        learning_rate_init=0.03,
+        learning_rate="one_cycle",
+        max_iter=30,
+        dtype="float64",
+    ),
+    CTCTranscriber(),
+    CTCTranscriber(LSTM(8), standardize=False, learning_rate_init=0.02, max_iter=10, dtype="float64"),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
