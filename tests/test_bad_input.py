@@ -210,9 +210,9 @@ def test_bad_validation_sets(make, y):
         model.fit(good(), y, X_val=spoiled(np.nan), y_val=y)
     with pytest.raises(ValueError, match=r"X_val\[0\] has 2 features, expected 3"):
         model.fit(good(), y, X_val=np.zeros((N, 4, 2)), y_val=y)
-    with pytest.raises(ValueError, match="y_val has 19"):
+    with pytest.raises(ValueError, match=r"y_val has 19"):
         model.fit(good(), y, X_val=good(), y_val=y[:-1])
-    with pytest.raises(ValueError, match="validation_fraction=0.9 of 1 sequences leaves none"):
+    with pytest.raises(ValueError, match=r"validation_fraction=0.9 of 1 sequences leaves none"):
         model.set_params(early_stopping=True, validation_fraction=0.9).fit(good()[:1], y[:1])
     assert not [attribute for attribute in vars(model) if attribute.endswith("_")]
 
