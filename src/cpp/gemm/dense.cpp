@@ -11,34 +11,35 @@ constexpr int64_t kFrameBlock = 256;  // frames of a weight-gradient pass: its p
 constexpr int kOuterVectors = 2;      // 12 x 2 tiles for sums over frames (6 x 2 with 16 registers)
 
 template <class R>
-struct DenseWork {
-  R *weight, *bias;         // packed forward operand
-  R *weight_t;              // packed backward operand
-  R *a, *b, *c;             // weight gradient, one thread: packed operands, sums
-  int64_t per_thread;       // numbers of (a, b, c) a thread
-  static constexpr int W = kLanes<R>, MR = tile_rows(kOuterVectors), NV = kOuterVectors;
-
-  DenseWork(const Dense<R>& d, int threads, Arena& arena) {
-    const int64_t strips = ceil_div(d.inputs, NV * W);
-    weight = arena.take<R>(panels_size<R>(d.inputs, d.outputs));
-    bias = arena.take<R>(round_up(d.outputs, W));
-    weight_t = arena.take<R>(panels_size<R>(d.outputs, d.inputs));
-    per_thread = round_up(kFrameBlock * MR, W) + kFrameBlock * NV * W + round_up(d.outputs, MR) * strips * NV * W;
-    a = arena.take<R>(per_thread * threads);
-    b = a ? a + round_up(kFrameBlock * MR, W) : nullptr;
-    c = a ? b + kFrameBlock * NV * W : nullptr;
-  }
-};
-
-template <class R>
 int dense_threads(const Dense<R>& d) {
   return threads_for(2.0 * static_cast<double>(d.rows) * static_cast<double>(d.inputs) * static_cast<double>(d.outputs));
 }
 
 template <class R>
+struct DenseWork {
+  static constexpr int W = kLanes<R>, NV = kOuterVectors, MR = tile_rows(NV);
+  int threads;
+  int64_t strips, tiles;    // of the weight gradient: NV vectors of inputs, MR outputs
+  R *weight, *bias;         // packed forward operand
+  R* weight_t;              // packed backward operand
+  R *a, *b;                 // weight gradient, [threads]: packed operands
+  R* sums;                  // [tiles][strips][MR][NV vectors]
+
+  DenseWork(const Dense<R>& d, Arena& arena)
+      : threads(dense_threads(d)), strips(ceil_div(d.inputs, NV * W)), tiles(ceil_div(d.outputs, MR)) {
+    weight = arena.take<R>(panels_size<R>(d.inputs, d.outputs));
+    bias = arena.take<R>(round_up(d.outputs, W));
+    weight_t = arena.take<R>(panels_size<R>(d.outputs, d.inputs));
+    a = arena.take<R>(kFrameBlock * MR * threads);
+    b = arena.take<R>(kFrameBlock * NV * W * threads);
+    sums = arena.take<R>(tiles * strips * MR * NV * W);
+  }
+};
+
+template <class R>
 int64_t dense_workspace(const Dense<R>& d) noexcept {
   Arena count(nullptr);
-  DenseWork<R> work(d, max_threads(), count);
+  DenseWork<R> work(d, count);
   return count.used();
 }
 
@@ -76,11 +77,11 @@ void forward_thread(void* context, int thread, int threads) {
 template <class R>
 void dense_forward(const Dense<R>& d) noexcept {
   Arena arena(d.workspace);
-  DenseWork<R> work(d, max_threads(), arena);
+  DenseWork<R> work(d, arena);
   pack_panels(work.weight, d.inputs, d.outputs, [&](int64_t k, int64_t c) { return d.weight[c * d.inputs + k]; });
   if (d.bias) memcpy(work.bias, d.bias, static_cast<size_t>(d.outputs) * sizeof(R));
   DenseContext<R> context = {d, work};
-  run_parallel(dense_threads(d), forward_thread<R>, &context);
+  run_parallel(work.threads, forward_thread<R>, &context);
 }
 
 // `wide` columns of n rows, filled up to `Width` with zeros.
@@ -96,35 +97,40 @@ void pack_columns(R* dst, const R* src, int64_t stride, int64_t n) {
     for (int i = 0; i < M; i++) dst[r * M + i] = src[r * stride + i];
 }
 
-// Rows [o0, o1) of grad_weight[o][i] = sum_r grad_y[r][o] x[r][i], each summed in the order of rows.
+// A tile of grad_weight[o][i] = sum_r grad_y[r][o] x[r][i], M outputs from `first`: its sums over n rows from r0.
+template <int M, class R>
+void gradient_tile(const Dense<R>& d, const DenseWork<R>& work, int64_t tile, int64_t strip, int64_t r0, int64_t n,
+                   R* a, const R* x, int64_t x_stride) {
+  using Work = DenseWork<R>;
+  pack_columns<M>(a, d.grad_y + r0 * d.grad_y_stride + tile * Work::MR, d.grad_y_stride, n);
+  outer_tile<R, M, Work::NV>(n, a, x, x_stride, work.sums + (tile * work.strips + strip) * Work::MR * Work::NV * Work::W);
+}
+
+// Tiles [q0, q1) of outputs. Every sum runs over the rows in order.
 template <class R>
-void weight_gradient(const Dense<R>& d, DenseWork<R>& work, int thread, int64_t o0, int64_t o1) {
+void weight_gradient(const Dense<R>& d, DenseWork<R>& work, int thread, int64_t q0, int64_t q1) {
   using Work = DenseWork<R>;
   constexpr int W = Work::W, MR = Work::MR, NV = Work::NV;
-  R *a = work.a + work.per_thread * thread, *b = work.b + work.per_thread * thread, *c = work.c + work.per_thread * thread;
-  const int64_t strips = ceil_div(d.inputs, NV * W), tiles = ceil_div(o1 - o0, MR);
-  memset(c, 0, static_cast<size_t>(round_up(o1 - o0, MR) * strips * NV * W) * sizeof(R));
+  if (q0 == q1) return;
+  R *a = work.a + kFrameBlock * MR * thread, *b = work.b + kFrameBlock * NV * W * thread;
+  const int64_t tile_size = work.strips * MR * NV * W;
+  memset(work.sums + q0 * tile_size, 0, static_cast<size_t>((q1 - q0) * tile_size) * sizeof(R));
   for (int64_t r0 = 0; r0 < d.rows; r0 += kFrameBlock) {
     const int64_t n = min_of(kFrameBlock, d.rows - r0);
-    for (int64_t s = 0; s < strips; s++) {
+    for (int64_t s = 0; s < work.strips; s++) {
       const int64_t i0 = s * NV * W, wide = min_of<int64_t>(NV * W, d.inputs - i0);
       const R* x = d.x + r0 * d.x_stride + i0;
       const bool whole = wide == NV * W;  // a last, narrower strip is copied and filled up with zeros
       if (!whole) pack_strip<NV * W>(b, x, d.x_stride, n, wide);
-      for (int64_t q = 0; q < tiles; q++) {
-        const int64_t first = o0 + q * MR, rows = min_of<int64_t>(MR, o1 - first);
-        with_rows<MR>(static_cast<int>(rows), [&](auto mr) {
-          constexpr int M = decltype(mr)::value;
-          if (s == 0 || tiles > 1) pack_columns<M>(a, d.grad_y + r0 * d.grad_y_stride + first, d.grad_y_stride, n);
-          outer_tile<R, M, NV>(n, a, whole ? x : b, whole ? d.x_stride : NV * W, c + (q * strips + s) * MR * NV * W);
+      for (int64_t q = q0; q < q1; q++)
+        with_rows<MR>(static_cast<int>(min_of<int64_t>(MR, d.outputs - q * MR)), [&](auto mr) {
+          gradient_tile<decltype(mr)::value>(d, work, q, s, r0, n, a, whole ? x : b, whole ? d.x_stride : NV * W);
         });
-      }
     }
   }
-  for (int64_t o = o0; o < o1; o++)
-    for (int64_t s = 0; s < strips; s++)
-      memcpy(d.grad_weight + o * d.inputs + s * NV * W,
-             c + (((o - o0) / MR * strips + s) * MR + (o - o0) % MR) * NV * W,
+  for (int64_t o = q0 * MR; o < min_of(q1 * MR, d.outputs); o++)
+    for (int64_t s = 0; s < work.strips; s++)
+      memcpy(d.grad_weight + o * d.inputs + s * NV * W, work.sums + ((o / MR * work.strips + s) * MR + o % MR) * NV * W,
              static_cast<size_t>(min_of<int64_t>(NV * W, d.inputs - s * NV * W)) * sizeof(R));
 }
 
@@ -136,9 +142,11 @@ void backward_thread(void* context, int thread, int threads) {
     strided_rows(p, d.grad_y, d.grad_y_stride, d.grad_x, d.inputs, piece_start(d.rows, threads, thread),
                  piece_start(d.rows, threads, thread + 1));
   }
-  const int64_t o0 = piece_start(d.outputs, threads, thread), o1 = piece_start(d.outputs, threads, thread + 1);
-  weight_gradient(d, work, thread, o0, o1);
+  const int64_t q0 = piece_start(work.tiles, threads, thread), q1 = piece_start(work.tiles, threads, thread + 1);
+  weight_gradient(d, work, thread, q0, q1);
   if (!d.grad_bias) return;
+  constexpr int64_t MR = DenseWork<R>::MR;
+  const int64_t o0 = q0 * MR, o1 = min_of(q1 * MR, d.outputs);
   for (int64_t o = o0; o < o1; o++) d.grad_bias[o] = 0;
   for (int64_t r = 0; r < d.rows; r++)
     for (int64_t o = o0; o < o1; o++) d.grad_bias[o] += d.grad_y[r * d.grad_y_stride + o];
@@ -147,11 +155,11 @@ void backward_thread(void* context, int thread, int threads) {
 template <class R>
 void dense_backward(const Dense<R>& d) noexcept {
   Arena arena(d.workspace);
-  DenseWork<R> work(d, max_threads(), arena);
+  DenseWork<R> work(d, arena);
   if (d.grad_x)
     pack_panels(work.weight_t, d.outputs, d.inputs, [&](int64_t k, int64_t c) { return d.weight[k * d.inputs + c]; });
   DenseContext<R> context = {d, work};
-  run_parallel(dense_threads(d), backward_thread<R>, &context);
+  run_parallel(work.threads, backward_thread<R>, &context);
 }
 
 template <class R>

@@ -19,6 +19,7 @@ constexpr int64_t kMostChunkFrames = 512;
 constexpr int64_t kFewestChunkFrames = 64;   // below, the sums of dW are loaded and stored too often
 constexpr int64_t kFusedBytes = 768 << 10;   // weights up to this stay in L2 while a step reads both
 constexpr double kUnitOperations = 4e5;      // of a step and thread, for which a barrier is worth it
+constexpr int64_t kFewestRows = 2, kFewestBlocks = 2;  // a thread's share
 
 // Longest first; equal lengths by index: a total order, so any correct sort gives the same.
 PYSEQ_INLINE bool runs_longer(const int64_t* lengths, int64_t a, int64_t b) {
@@ -127,14 +128,14 @@ struct Split {
 };
 template <class C>
 Split split_of(const Shape& s) {
-  const double step = 2.0 * static_cast<double>(s.input + s.hidden) * static_cast<double>(s.hidden) * C::gates *
-                      static_cast<double>(s.batch);
-  const int threads = threads_for(step * static_cast<double>(s.frames) / static_cast<double>(max_of<int64_t>(1, s.batch)));
-  if (threads > 1 && s.batch < 2 * threads) {
-    if (s.blocks >= 2 * threads && step > kUnitOperations * threads) return {threads, false};
-    if (s.batch < threads) return {1, true};
-  }
-  return {threads, true};
+  const double frame = 2.0 * static_cast<double>(s.input + s.hidden) * static_cast<double>(s.hidden) * C::gates;
+  const double step = frame * static_cast<double>(s.batch);
+  const int threads = threads_for(frame * static_cast<double>(s.frames));
+  const int by_rows = static_cast<int>(min_of<int64_t>(threads, s.batch / kFewestRows));
+  const double worth = min_of(step / kUnitOperations, static_cast<double>(s.blocks / kFewestBlocks));
+  const int by_units = worth < threads ? static_cast<int>(worth) : threads;
+  if (by_units > by_rows && by_units > 1) return {by_units, false};
+  return {by_rows > 1 ? by_rows : 1, true};
 }
 
 // A thread's share.
