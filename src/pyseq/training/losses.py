@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyseq import ops
+from pyseq.layers.arrays import get_namespace
 from pyseq.ragged import Ragged
 
 __all__ = ["LOSSES", "LossValue", "ctc", "frames_needed", "softmax", "softmax_cross_entropy"]
@@ -31,7 +32,7 @@ class LossValue(NamedTuple):
 
 def softmax(logits: Array) -> Array:
     """exp(x_c) / sum_k exp(x_k) in each row of (..., n_classes), in the dtype given."""
-    powers: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    powers: Array = get_namespace(logits).exp(logits - logits.max(axis=-1, keepdims=True))
     powers /= powers.sum(axis=-1, keepdims=True)
     return powers
 
@@ -58,19 +59,20 @@ def softmax_cross_entropy(
     LossValue
         The loss summed in float64; the gradient in the logits' dtype.
     """
+    xp = get_namespace(logits)
     n = logits.shape[0]
-    rows = np.arange(n)
+    rows = xp.arange(n)
     shifted = logits - logits.max(axis=1, keepdims=True)
-    gradient = np.exp(shifted)
+    gradient = xp.exp(shifted)
     total = gradient.sum(axis=1, keepdims=True)
-    losses = (np.log(total[:, 0]) - shifted[rows, targets]).astype(np.float64)
+    losses = (xp.log(total[:, 0]) - shifted[rows, targets]).astype(np.float64)
     gradient /= total
     gradient[rows, targets] -= 1
     if sample_weight is None:
         gradient *= 1.0 / n
     else:
         losses *= sample_weight
-        gradient *= (np.asarray(sample_weight) / n).astype(gradient.dtype)[:, np.newaxis]
+        gradient *= (xp.asarray(sample_weight) / n).astype(gradient.dtype)[:, np.newaxis]
     return LossValue(float(losses.sum()) / n, gradient, n)
 
 
@@ -102,11 +104,12 @@ def ctc(logits: Ragged, targets: Ragged, sample_weight: Array | None = None) -> 
     if n_counted == 0:
         return LossValue(float("nan"), gradient, 0, n_infeasible)
     frames = gradient.values
+    xp = get_namespace(frames)
     if sample_weight is None:
         frames *= 1.0 / n_counted
     else:
-        factors = (np.asarray(sample_weight) / n_counted).astype(frames.dtype)
-        frames *= np.repeat(factors, gradient.lengths)[:, np.newaxis]
+        factors = (xp.asarray(sample_weight) / n_counted).astype(frames.dtype)
+        frames *= xp.repeat(factors, gradient.lengths)[:, np.newaxis]
         losses = losses * sample_weight
     loss = float(losses[feasible].sum()) / n_counted
     return LossValue(loss, gradient.with_values(frames), n_counted, n_infeasible)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pyseq import ops
 from pyseq.layers import FlatParameters
+from pyseq.training._options import name_and_options
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer", "make_optimizer"]
 
@@ -189,7 +190,7 @@ def make_optimizer(
     ValueError
         If the name or an option is unknown.
     """
-    name, options = (solver, {}) if isinstance(solver, str) else solver
+    name, options = name_and_options(solver, "solver")
     if name not in OPTIMIZERS:
         raise ValueError(f"solver is {name!r}, expected one of {sorted(OPTIMIZERS)}")
     try:

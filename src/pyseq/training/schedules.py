@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from pyseq.training._options import name_and_options
+
 __all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "one_cycle", "resolve_schedule", "step"]
 
 Schedule = Callable[[int, int], float]
@@ -123,9 +125,7 @@ def resolve_schedule(learning_rate: str | tuple[str, Mapping[str, Any]] | Schedu
     """
     if callable(learning_rate):
         return learning_rate
-    name, options = (
-        (learning_rate, {}) if isinstance(learning_rate, str) else _name_and_options(learning_rate)
-    )
+    name, options = name_and_options(learning_rate, "learning_rate")
     if name not in SCHEDULES:
         raise ValueError(f"learning_rate is {name!r}, expected one of {sorted(SCHEDULES)} or a callable")
     known = [
@@ -137,19 +137,6 @@ def resolve_schedule(learning_rate: str | tuple[str, Mapping[str, Any]] | Schedu
         if option == "warmup" and not (isinstance(value, int | float) and 0 <= value < 1):
             raise ValueError(f"learning_rate={name!r} got warmup={value!r}, expected a part in [0, 1)")
     return partial(SCHEDULES[name], **options)
-
-
-def _name_and_options(learning_rate: Any) -> tuple[str, Mapping[str, Any]]:
-    if (
-        isinstance(learning_rate, tuple | list)
-        and len(learning_rate) == 2
-        and isinstance(learning_rate[0], str)
-        and isinstance(learning_rate[1], Mapping)
-    ):
-        return learning_rate[0], learning_rate[1]
-    raise ValueError(
-        f"learning_rate is {learning_rate!r}, expected a name, a (name, options) pair or a callable"
-    )
 
 
 def _rise(i: int, n_steps: int, warmup: float) -> float:
