@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from pyseq import _core, cli, demo
+from pyseq import __version__, _core, cli, demo
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ class TestInfo:
         return {row[0]: row[1] for row in rows}
 
     def test_tells_versions(self, rows):
+        assert rows["pyseq"] == __version__
         assert rows["python"].startswith(platform.python_version())
         for name in ("numpy", "scipy", "scikit-learn", "tqdm", "safetensors", "rapidfuzz"):
             assert rows[name] == metadata.version(name)

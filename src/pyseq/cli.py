@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from pyseq import demo
+from pyseq import __version__, _core, demo
 
 __all__ = ["info", "main"]
 
@@ -52,11 +52,9 @@ def info() -> str:
     text : str
         One "name  value" a line.
     """
-    from pyseq import _core
-
     tiers = ", ".join(_core.available_tiers())
     rows = [
-        ("pyseq", _version("pyseq") or "not installed"),
+        ("pyseq", __version__),
         ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("platform", platform.platform()),
         ("cpu", _cpu_name()),
