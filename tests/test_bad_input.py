@@ -115,8 +115,8 @@ BAD_Y = [
     ),
     pytest.param(classifier, np.zeros((N, 2)), ValueError, r"shape \(20, 2\)", id="two columns"),
     pytest.param(classifier, np.linspace(0, 1, N), ValueError, "Unknown label type", id="continuous"),
-    pytest.param(classifier, [np.nan] * N, ValueError, "NaN", id="NaN"),
-    pytest.param(classifier, [np.inf] * N, ValueError, "infinity", id="inf"),
+    pytest.param(classifier, [np.nan] * N, ValueError, r"y\[0\] is nan, expected a class", id="NaN"),
+    pytest.param(classifier, [np.inf] * N, ValueError, r"y\[0\] is inf", id="inf"),
     pytest.param(transcriber, TEXTS[:-1], ValueError, "y has 19 targets, expected 20", id="short texts"),
     pytest.param(transcriber, None, ValueError, "requires y to be passed", id="no texts"),
     pytest.param(

@@ -216,6 +216,25 @@ def test_partial_fit_goes_on_where_the_call_before_stopped():
     assert again.loss_curve_ == model.loss_curve_
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_calls_of_partial_fit_are_the_epochs_of_fit(solver):
+    X, y = ramps()
+    options = {"shuffle": False, "solver": solver, "learning_rate": "cosine", "max_iter": 5, "tol": 0.0}
+    whole, by_epoch = small(**options).fit(X, y), small(**options)
+    for _ in range(5):
+        by_epoch.partial_fit(X, y, classes=whole.classes_)
+    assert by_epoch.loss_curve_ == whole.loss_curve_
+    assert_same_bits(by_epoch.predict_proba(X), whole.predict_proba(X))
+
+
+def test_calls_of_partial_fit_draw_new_random_numbers():
+    X, y = ramps()
+    model = small(encoder=Chain([GRU(8), Dropout(0.5)]), learning_rate_init=1e-30)
+    for _ in range(4):
+        model.partial_fit(X, y, classes=["falling", "rising"])
+    assert len(set(model.loss_curve_)) == 4
+
+
 def test_partial_fit_sees_classes_to_come():
     X, y = ramps()
     falling = [i for i, label in enumerate(y) if label == "falling"]

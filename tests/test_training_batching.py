@@ -37,6 +37,12 @@ def test_batches_hold_sequences_of_similar_length_in_random_order_of_batches():
     assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.3
 
 
+def test_batches_of_one_pool_do_not_come_in_order_of_length():
+    lengths = np.arange(1, 41)
+    firsts = [training_batches(lengths, 10, np.random.default_rng(seed))[0].min() for seed in range(20)]
+    assert len(set(firsts)) == 4
+
+
 def test_sequences_of_equal_length_are_shuffled():
     batches = training_batches(np.full(100, 7), 10, np.random.default_rng(0))
     assert np.concatenate(batches).tolist() != list(range(100))

@@ -103,6 +103,13 @@ def test_ctc_leaves_out_what_cannot_be_aligned_and_counts_it():
     np.testing.assert_allclose(value.gradient[0], alone.gradient[0])
 
 
+def test_ctc_of_a_diverged_network_is_not_taken_for_infeasible():
+    logits = Ragged(np.full((4, 3), np.nan), [2, 2])
+    value = ctc(logits, Ragged(np.array([1, 2]), [1, 1]))
+    assert np.isnan(value.loss)
+    assert (value.n_counted, value.n_infeasible) == (2, 0)
+
+
 def test_ctc_of_nothing_that_can_be_aligned():
     value = ctc(Ragged(np.zeros((2, 3)), [1, 1]), Ragged(np.array([1, 2, 2, 1]), [2, 2]))
     assert np.isnan(value.loss)

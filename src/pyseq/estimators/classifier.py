@@ -267,6 +267,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         y = column_or_1d(y, warn=True)
         if len(y) != n:
             raise ValueError(f"{name} has {len(y)} labels, expected {n}, one for each sequence of X")
+        _check_finite(y, name)
         check_classification_targets(y)
         if learn:
             self.classes_ = _unique(y if classes is None else classes, name if classes is None else "classes")
@@ -305,6 +306,12 @@ def _logits(network: SequenceNetwork, x: Ragged) -> NDArray[Any]:
     for indices, batch in network.predict(x):
         logits[indices] = batch.values
     return logits
+
+
+def _check_finite(y: NDArray[Any], name: str) -> None:
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        i = int(np.argmin(np.isfinite(y)))
+        raise ValueError(f"{name}[{i}] is {y[i]}, expected a class: NaN and infinity are none")
 
 
 def _unique(labels: Any, name: str) -> NDArray[Any]:
