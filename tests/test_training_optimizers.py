@@ -92,9 +92,7 @@ def test_options_come_with_the_name():
     assert optimizer.momentum == 0.5
     with pytest.raises(ValueError, match="solver='adam' does not take the options"):
         make_optimizer(("adam", {"momentum": 0.5}), parameters(), weight_decay=0.0)
-    with pytest.raises(
-        ValueError, match=r"solver is \('adam',\), expected a name or"
-    ):
+    with pytest.raises(ValueError, match=r"solver is \('adam',\), expected a name or"):
         make_optimizer(("adam",), parameters(), weight_decay=0.0)
     with pytest.raises(ValueError, match="solver is 'lbfgs', expected one of"):
         make_optimizer("lbfgs", parameters(), weight_decay=0.0)
