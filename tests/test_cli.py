@@ -62,6 +62,12 @@ class TestInfo:
         assert metadata.version("numpy") in done.stdout
         assert done.stderr == ""
 
+    def test_a_reader_that_leaves_is_no_error(self):
+        command = f"{sys.executable} -u -m pyseq info | head -n 0; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+        assert done.stderr == ""
+        assert done.stdout.strip() in ("0", "141")
+
 
 class TestDemo:
     def test_prints_results_and_writes_a_picture(self, small, tmp_path, capsys):
@@ -71,6 +77,7 @@ class TestDemo:
         printed = capsys.readouterr()
         assert "Character error rate on lines of unseen scans: " in printed.out
         assert "CTCTranscriber: 100%" in printed.err
+        assert "> LSTM(bidirectional=True, hidden_size=64) > CTC\n" in printed.out
         assert str(picture) in printed.out
         assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -16,9 +16,9 @@ __all__ = ["info", "main"]
 
 DEPENDENCIES = ("numpy", "scipy", "scikit-learn", "tqdm", "safetensors", "rapidfuzz")
 OPTIONAL = ("matplotlib", "pandas", "torch", "onnx", "onnxruntime")
-ENVIRONMENT = ("PYSEQ_ISA", "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_WAIT_POLICY")
+ENVIRONMENT = ("PYSEQ_ISA", "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
-INTERRUPTED = 130  # what a shell reports of a program that SIGINT ended
+INTERRUPTED, READER_GONE = 130, 141  # what a shell reports of programs that SIGINT and SIGPIPE end
 LARGEST_SEED = 2**32 - 1
 
 
@@ -38,9 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # The reader, `head` perhaps, has gone. Python would complain once more on flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     return status
 
 
@@ -104,6 +109,8 @@ def _demo(options: argparse.Namespace) -> int:
         return _failed(error)
     try:
         demo.run_demo(output=output, epochs=options.epochs, seed=options.seed)
+    except BrokenPipeError:
+        raise
     except (ImportError, OSError) as error:
         return _failed(error)
     return 0

@@ -87,7 +87,8 @@ def run_demo(*, output: Path | None, epochs: int = EPOCHS, seed: int = 0) -> flo
     print(f"{N_TRAIN} lines of 3 to 9 handwritten digits to learn from, {N_TEST} of other scans to read.")
 
     model = make_transcriber(epochs=epochs, seed=seed, verbose=1)
-    print(f"Model: {model.encoder!r}, CTC")
+    encoder: Any = model.encoder
+    print("Model:", *(f"{layer!r} >" for layer in encoder.layers), "CTC")
     started = time.perf_counter()
     model.fit(lines.X_train, lines.y_train)
     seconds = time.perf_counter() - started
