@@ -100,12 +100,12 @@ def epochs(
 
 
 @torch.no_grad()
-def read(model: LineReader, lines: list[np.ndarray]) -> list[str]:
+def read(model: LineReader, X: list[torch.Tensor]) -> list[str]:
     """Greedy transcriptions."""
     model.eval()
     texts = []
-    for line in lines:
-        best = model(torch.from_numpy(line)[None], torch.tensor([len(line)]))[0].argmax(-1)
+    for x in X:
+        best = model(x[None], torch.tensor([len(x)]))[0].argmax(-1)
         labels = torch.unique_consecutive(best)
         texts.append("".join(str(label - 1) for label in labels[labels > 0].tolist()))
     return texts
@@ -116,12 +116,18 @@ class Turns(Callback):
 
     def __init__(self, model: LineReader, lines, settings) -> None:
         self.model, self.settings = model, settings
-        self.X = [torch.from_numpy(line) for line in lines.X_train]
+        self.lines = lines
         self.targets = [torch.tensor([int(digit) + 1 for digit in text]) for text in lines.y_train]
         self.seconds = {"pyseq": [], "PyTorch": []}
 
+    @staticmethod
+    def standardised(network, lines: list[np.ndarray]) -> list[torch.Tensor]:
+        """Lines as the layers of pyseq get them."""
+        return [torch.from_numpy(line) for line in network.standardise(Ragged.from_list(lines))]
+
     def on_fit_begin(self, info: FitInfo) -> None:
         self.model.take_weights(info.network)
+        self.X = self.standardised(info.network, self.lines.X_train)
         self._compare_losses(info.network)
         self.turns = epochs(self.model, self.X, self.targets, self.settings)
         self.begun = time.perf_counter()
@@ -165,7 +171,10 @@ def main() -> None:
     turns = Turns(theirs, lines, ours)
     with threadpool_limits(options.threads):
         ours.set_params(callbacks=[turns]).fit(lines.X_train, lines.y_train)
-        texts = {"pyseq": ours.predict(lines.X_test), "PyTorch": read(theirs, lines.X_test)}
+        texts = {
+            "pyseq": ours.predict(lines.X_test),
+            "PyTorch": read(theirs, turns.standardised(ours.network_, lines.X_test)),
+        }
 
     medians = {name: float(np.median(seconds)) for name, seconds in turns.seconds.items()}
     for name, median in medians.items():
