@@ -49,7 +49,7 @@ RAGGED = Ragged(np.zeros((5, 3)), [2, 3])
             (Ragged(np.arange(5), [2, 3]), WEIGHT),
             {},
             ValueError,
-            r"x is a Ragged around an array of shape \(5,\)",
+            r"x holds tokens \(one integer a frame\), expected frames of features",
         ),
     ],
 )
@@ -67,7 +67,7 @@ def test_conv1d_says_what_is_wrong(arguments, options, error, message):
         (X, Ragged(np.zeros((10, 4)), [5, 5]), ValueError, "grad_y is a Ragged, expected an array as x is"),
         (RAGGED, GRAD_Y, ValueError, "grad_y is an array, expected a Ragged as x is"),
         (RAGGED, Ragged(np.zeros((5, 4)), [3, 2]), ValueError, "grad_y has other lengths than x"),
-        (RAGGED, Ragged(np.zeros((5, 3)), [2, 3]), ValueError, "expected 4 columns"),
+        (RAGGED, Ragged(np.zeros((5, 3)), [2, 3]), ValueError, "expected 4, the output channels"),
     ],
 )
 def test_conv1d_backward_says_what_is_wrong_with_grad_y(x, grad_y, error, message):

@@ -66,7 +66,7 @@ def conv1d(
     >>> conv1d(x, sum_of_two, dilation=2)[0, :, 0]
     array([1., 2., 5.])
     """
-    frames = _check_input(x, lengths)
+    frames = as_frames(x, lengths)
     weight = _check_weight(weight, frames)
     dilation, left = _check_taps(weight, dilation, causal)
     if bias is not None:
@@ -111,7 +111,7 @@ def conv1d_backward(
     ValueError, TypeError, MemoryError
         As :func:`conv1d`, and if `grad_y` does not fit.
     """
-    frames = _check_input(x, lengths)
+    frames = as_frames(x, lengths)
     weight = _check_weight(weight, frames)
     dilation, left = _check_taps(weight, dilation, causal)
     grad = _check_grad(grad_y, frames, weight.shape[0])
@@ -149,15 +149,6 @@ def causal_conv1d_backward(
 ) -> tuple[Any, FloatArray, FloatArray]:
     """``grad_x, grad_weight, grad_bias`` of :func:`causal_conv1d`, as :func:`conv1d_backward` gives them."""
     return conv1d_backward(x, weight, grad_y, dilation=dilation, lengths=lengths)
-
-
-def _check_input(x: Any, lengths: Any) -> Frames:
-    frames = as_frames(x, lengths)
-    if frames.rows.ndim != 2:
-        raise ValueError(
-            f"x is a Ragged around an array of shape {frames.rows.shape}, expected (frames, features)"
-        )
-    return frames
 
 
 def _check_weight(weight: Any, frames: Frames) -> FloatArray:
@@ -207,10 +198,9 @@ def _check_grad(grad_y: Any, frames: Frames, out_channels: int) -> Frames:
             raise ValueError("grad_y is an array, expected a Ragged as x is")
         if not np.array_equal(grad.lengths, frames.lengths):
             raise ValueError("grad_y has other lengths than x, expected the same")
-        if grad.rows.ndim != 2 or grad.width != out_channels:
+        if grad.width != out_channels:
             raise ValueError(
-                f"grad_y is a Ragged around an array of shape {grad.rows.shape}, "
-                f"expected {out_channels} columns, the output channels of weight"
+                f"grad_y has {grad.width} features, expected {out_channels}, the output channels of weight"
             )
     else:
         expected = (*frames.padded, out_channels)
