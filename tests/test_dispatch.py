@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from pyseq import ops
 from pyseq.ops import runtime
 
 
@@ -43,10 +42,6 @@ def test_threads_follow_threadpoolctl():
 def test_threads_follow_the_environment():
     done = python("from pyseq.ops import runtime; print(runtime.get_num_threads())", OMP_NUM_THREADS="3")
     assert done.stdout.strip() == "3"
-
-
-def test_cells_are_listed_once():
-    assert set(ops.CELLS) == {"elman", "elman_relu", "lstm", "gru"}
 
 
 def test_the_bound_on_spinning_does_not_stay_in_the_environment():
