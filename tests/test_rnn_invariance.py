@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from pyseq import ops
 
 # Small ones stay on one thread; the others are split over rows, over units, or have one sequence only.
-SIZES = [(7, 12, 5, 19), (64, 60, 16, 48), (1, 60, 30, 256), (3, 40, 16, 320)]
+SIZES = [(7, 12, 5, 19), (64, 60, 16, 48), (1, 60, 30, 256), (3, 20, 16, 640)]
 
 
 def flatten(value):
