@@ -1,8 +1,9 @@
-// Weights in the order the products read them, and weight gradients back in the caller's order.
+// Weights in the order the products read them.
 //
 //   forward    [block][k][slot][lane]            all slots of a block's units for one number of x or h
 //   backward   [panel of columns][block][slot][lane][column]   (gemm/tile.h panels)
-//   gradient   [block][tile of k][k in tile][pair of slots ...]  written by tiles, unpacked once
+
+// Sums of weight gradients have a layout of their own (rnn/backward.h).
 #pragma once
 
 #include "rnn/plan.h"

@@ -210,14 +210,6 @@ PYSEQ_INLINE V recip(V d) { return 1 / d; }
 template <class R>
 PYSEQ_INLINE Vec<R> select(IntVec<R> mask, Vec<R> yes, Vec<R> no) { return mask ? yes : no; }
 
-// One lane after the other: a fixed order, for reductions that must not depend on the tile.
-template <class R>
-PYSEQ_INLINE R sum_lanes(Vec<R> v) {
-  R s = v[0];
-  for (int i = 1; i < kLanes<R>; i++) s += v[i];
-  return s;
-}
-
 // ------------------------------------------------------------------------------------------------ helpers
 
 // <algorithm> would do, but emits weak symbols.
