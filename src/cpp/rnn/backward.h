@@ -59,7 +59,7 @@ struct BackwardWork {
     room = max_of(s.chunk_frames, s.batch);
     a_rows = arena.take<const R*>(room * split.threads);
     out_rows = arena.take<R*>(room * split.threads);
-    packed_room = s.chunk_frames * max_of(decltype(input)::MR, decltype(hidden)::MR);
+    packed_room = s.chunk_frames * max_of(decltype(input)::MR, decltype(hidden)::MR) + kLanes<R>;
     packed = arena.take<R>(packed_room * split.threads);
   }
 };
@@ -182,11 +182,10 @@ void gradient_tile(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const 
                    const R* const* rows, R* packed) {
   constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV;
   const Shape& s = x.shape();
-  for (int64_t f = 0; f < chunk.frames; f++) {
-    const R* r = rows[f] + k0;
-    R* p = packed + f * MR;
-    for (int i = 0; i < MR; i++) p[i] = r[i];
-  }
+  // Whole vectors, in order of the frames: what a store writes too far, the next frame's store corrects.
+  for (int64_t f = 0; f < chunk.frames; f++)
+    PYSEQ_UNROLL for (int i = 0; i < MR; i += W)
+      store(packed + f * MR + i, i + W <= MR ? load(rows[f] + k0 + i) : load_n(rows[f] + k0 + i, MR - i));
   R* sums = g.sums + k0 * s.blocks * Side::slots * W;
   for (int64_t u = 0; u < s.blocks; u++) {
     const R* slots = x.chunk_slots(chunk) + u * chunk.stride * s.frame_size + Side::first * W;
