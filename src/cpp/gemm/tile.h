@@ -13,19 +13,27 @@ constexpr int tile_rows(int nv) { return nv == 1 ? kAccumulators * 2 / 3 : kAccu
 // Most vectors in a panel of packed weights.
 constexpr int kPanelVectors = 4;
 
-// acc[i][OFF + j] += sum_k a(i, k) * b[k][j], in the order of k; b has `ldb` numbers a line.
-// a(i, k) is a scalar to broadcast.
-template <class R, int MR, int NV, int LD, int OFF, class A>
-PYSEQ_INLINE void multiply_add(Vec<R> (&acc)[MR][LD], int64_t K, const A& a, const R* b, int64_t ldb) {
+// acc[n * MR + i][OFF + j] += sum_k a(i, k) * b[n * block + k * ldb][j], in the order of k, for NB blocks n of
+// vectors. a(i, k) is a scalar to broadcast. With few rows, blocks side by side fill the pipelines.
+template <class R, int NB, int MR, int NV, int LD, int OFF, class A>
+PYSEQ_INLINE void multiply_add_blocks(Vec<R> (&acc)[NB * MR][LD], int64_t K, const A& a, const R* b, int64_t ldb,
+                                      int64_t block) {
 #pragma GCC unroll 1
   for (int64_t k = 0; k < K; k++) {
-    Vec<R> line[NV];
-    PYSEQ_UNROLL for (int j = 0; j < NV; j++) line[j] = load(b + k * ldb + kLanes<R> * j);
+    Vec<R> line[NB * NV];
+    PYSEQ_UNROLL for (int j = 0; j < NB * NV; j++) line[j] = load(b + j / NV * block + k * ldb + kLanes<R> * (j % NV));
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
       const Vec<R> s = splat(a(i, k));
-      PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[i][OFF + j] = fma(s, line[j], acc[i][OFF + j]);
+      PYSEQ_UNROLL for (int j = 0; j < NB * NV; j++) {
+        Vec<R>& sum = acc[j / NV * MR + i][OFF + j % NV];
+        sum = fma(s, line[j], sum);
+      }
     }
   }
+}
+template <class R, int MR, int NV, int LD, int OFF, class A>
+PYSEQ_INLINE void multiply_add(Vec<R> (&acc)[MR][LD], int64_t K, const A& a, const R* b, int64_t ldb) {
+  multiply_add_blocks<R, 1, MR, NV, LD, OFF>(acc, K, a, b, ldb, 0);
 }
 
 // f(Int<rows>) for 1 <= rows <= M.

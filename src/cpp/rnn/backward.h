@@ -25,6 +25,10 @@ struct SideGradient {
   }
   int64_t size(const Shape& s) const { return s.blocks * K * Side::slots * kLanes<R>; }
   int64_t first(int64_t tile) const { return piece_start(K, tiles, tile); }
+  void clear(const Shape& s, int64_t first_tile, int64_t end_tile) {
+    const int64_t row = s.blocks * Side::slots * kLanes<R>;
+    memset(sums + first(first_tile) * row, 0, static_cast<size_t>((first(end_tile) - first(first_tile)) * row) * sizeof(R));
+  }
 };
 
 template <class C, class R, int Q>
@@ -106,12 +110,10 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
       PYSEQ_UNROLL for (int v = 0; v < S; v++) kept[v] = C::keeps_slots ? load(block + v * W) : Vec<R>{};
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
         const int64_t i = unit + q * W;
-        const int n = static_cast<int>(max_of<int64_t>(0, min_of<int64_t>(W, s.hidden - i)));
-        const bool whole = n == W;
-        vh_prev[q] = !C::carries_h ? Vec<R>{} : whole ? load(h_prev + i) : load_n(h_prev + i, n);
-        vh[q] = whole ? load(h + i) : load_n(h + i, n);
+        vh_prev[q] = C::carries_h ? load_up_to(h_prev + i, s.hidden - i) : Vec<R>{};
+        vh[q] = load_up_to(h + i, s.hidden - i);
         vdh[q] = load(dh + i);
-        if (gy) vdh[q] += whole ? load(gy + i) : load_n(gy + i, n);
+        if (gy) vdh[q] += load_up_to(gy + i, s.hidden - i);
         if (C::has_cell) {
           vc_prev[q] = load(c_prev + i);
           vdc[q] = load(dc + i);
@@ -250,29 +252,64 @@ void weight_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, cons
 // Sums of a thread's tiles to the caller's layout.
 template <class Side, class R, int Q>
 void unpack_gradient(const Shape& s, const SideGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, R* out) {
-  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV;
+  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV, MR = SideGradient<Side, R>::MR;
   for (int64_t q = first_tile; q < end_tile; q++) {
-    const int64_t k0 = g.first(q), rows = g.first(q + 1) - k0;
+    const int64_t k0 = g.first(q);
+    const int rows = static_cast<int>(g.first(q + 1) - k0);
     const R* sums = g.sums + k0 * s.blocks * Side::slots * W;
     for (int64_t u = 0; u < s.blocks; u++)
       for (int pass = 0; pass < g.passes; pass++, sums += rows * NV * W)
-        for (int v = 0; v < NV; v++)
-          for (int lane = 0; lane < W; lane++) {
-            const int64_t row = weight_row<Side, R, Q>(u, pass * NV + v, lane, s.hidden);
-            if (row < 0) continue;
-            for (int64_t i = 0; i < rows; i++) out[row * g.K + k0 + i] = sums[(i * NV + v) * W + lane];
+        for (int v = 0; v < NV; v++) {
+          const int units = unit_lanes<Side, R, Q>(u, pass * NV + v, s.hidden);
+          R* dst = out + weight_row<Side, R, Q>(u, pass * NV + v, 0, s.hidden) * g.K + k0;
+          for (int i = 0; i < MR; i += W) {
+            Vec<R> r[W];
+            PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = i + j < rows ? load(sums + ((i + j) * NV + v) * W) : Vec<R>{};
+            transpose(r);
+            for (int lane = 0; lane < units && i < rows; lane++) store_up_to(dst + lane * g.K + i, r[lane], rows - i);
           }
+        }
   }
 }
 template <class Side, class R, int Q>
 void unpack_bias(const Shape& s, const R* bias, R* out) {
-  constexpr int W = kLanes<R>;
   for (int64_t u = 0; u < s.blocks; u++)
     for (int v = 0; v < Side::slots; v++)
-      for (int lane = 0; lane < W; lane++) {
-        const int64_t row = weight_row<Side, R, Q>(u, v, lane, s.hidden);
-        if (row >= 0) out[row] = bias[u * s.frame_size + (Side::first + v) * W + lane];
-      }
+      store_n(out + weight_row<Side, R, Q>(u, v, 0, s.hidden), load(bias + u * s.frame_size + (Side::first + v) * kLanes<R>),
+              unit_lanes<Side, R, Q>(u, v, s.hidden));
+}
+
+// A thread's rows of dh and dc, which start from the gradient of the final state: a sequence joins where it ends.
+template <class R>
+void start_gradient(R* d, const R* given, const Plan& plan, int thread, int threads) {
+  const Shape& s = plan.shape;
+  for (int64_t row = piece_start(s.batch, threads, thread); row < piece_start(s.batch, threads, thread + 1); row++) {
+    memset(d + row * s.padded, 0, static_cast<size_t>(s.padded) * sizeof(R));
+    if (given) memcpy(d + row * s.padded, given + plan.order[row] * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
+  }
+}
+
+// A thread's part of what all read, and of what it alone will write.
+template <class C, class R, int Q>
+void prepare_backward(const BackwardContext<C, R, Q>& x, int thread, int threads, const Tiles<C, R, Q>& tiles) {
+  const RnnBackward<R>& a = x.args;
+  auto& work = x.work;
+  const Shape& s = work.plan.shape;
+  const auto part = [&](int64_t columns, int64_t t) {
+    return piece_start(ceil_div(columns, kPanelVectors * kLanes<R>), threads, t);
+  };
+  if (a.grad_x)
+    pack_backward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input, part(s.input, thread), part(s.input, thread + 1));
+  pack_backward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.hidden, part(s.hidden, thread), part(s.hidden, thread + 1));
+  work.input.clear(s, tiles.input_first, tiles.input_end);
+  work.hidden.clear(s, tiles.hidden_first, tiles.hidden_end);
+  if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
+  if (thread == 0) {
+    memset(work.bias, 0, static_cast<size_t>(s.blocks * s.frame_size) * sizeof(R));
+    memset(work.zeros, 0, static_cast<size_t>(s.padded) * sizeof(R));
+  }
+  start_gradient(work.dh, a.grad_h_last, work.plan, thread, threads);
+  if (C::has_cell) start_gradient(work.dc, a.grad_c_last, work.plan, thread, threads);
 }
 
 template <class C, class R, int Q>
@@ -283,6 +320,8 @@ void backward_thread(void* p, int thread, int threads) {
   const Shape& s = plan.shape;
   const Share share(work.split, s, thread, threads);
   const Tiles<C, R, Q> tiles(work, share);
+  prepare_backward(x, thread, threads, tiles);
+  work.barrier->wait(threads);
   for (int64_t c = s.chunks; c-- > 0;) {
     const Chunk& chunk = plan.chunks[c];
     for (int64_t t = chunk.end_step; t-- > chunk.first_step;) {
@@ -299,14 +338,6 @@ void backward_thread(void* p, int thread, int threads) {
   unpack_gradient<HiddenSide<C>, R, Q>(s, work.hidden, tiles.hidden_first, tiles.hidden_end, x.args.grad_weight_hh);
 }
 
-// dh and dc start from the gradient of the final state: a sequence joins where it ends.
-template <class R>
-void start_gradient(R* d, const R* given, const Plan& plan) {
-  const Shape& s = plan.shape;
-  memset(d, 0, static_cast<size_t>(s.batch * s.padded) * sizeof(R));
-  for (int64_t row = 0; row < s.batch && given; row++)
-    memcpy(d + row * s.padded, given + plan.order[row] * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
-}
 template <class R>
 void finish_gradient(R* out, const R* d, const Plan& plan) {
   const Shape& s = plan.shape;
@@ -320,19 +351,6 @@ void run_backward(const RnnBackward<R>& a) {
   BackwardWork<C, R, Q> work(a.problem, arena);
   const Shape& s = work.plan.shape;
   work.plan.fill(a.problem.lengths);
-  if (a.grad_x) pack_backward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input);
-  pack_backward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.hidden);
-  memset(work.input.sums, 0, static_cast<size_t>(work.input.size(s)) * sizeof(R));
-  memset(work.hidden.sums, 0, static_cast<size_t>(work.hidden.size(s)) * sizeof(R));
-  memset(work.bias, 0, static_cast<size_t>(s.blocks * s.frame_size) * sizeof(R));
-  memset(work.zeros, 0, static_cast<size_t>(s.padded) * sizeof(R));
-  start_gradient(work.dh, a.grad_h_last, work.plan);
-  if (C::has_cell) {
-    start_gradient(work.dc, a.grad_c_last, work.plan);
-    memset(work.c0, 0, static_cast<size_t>(s.batch * s.padded) * sizeof(R));
-    for (int64_t b = 0; b < s.batch && a.c0; b++)
-      memcpy(work.c0 + b * s.padded, a.c0 + b * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
-  }
   *work.barrier = Barrier{};
   BackwardContext<C, R, Q> context = {a, work, Tape<C, R>(s, tape_arena)};
   run_parallel(work.split.threads, backward_thread<C, R, Q>, &context);

@@ -64,6 +64,15 @@ struct Tape {
   }
 };
 
+// A thread's part of the first cell states, padded to whole blocks: [batch][padded] from [batch][hidden] or zeros.
+template <class R>
+void start_cells(R* padded, const R* c0, const Shape& s, int thread, int threads) {
+  for (int64_t b = piece_start(s.batch, threads, thread); b < piece_start(s.batch, threads, thread + 1); b++) {
+    memset(padded + b * s.padded, 0, static_cast<size_t>(s.padded) * sizeof(R));
+    if (c0) memcpy(padded + b * s.padded, c0 + b * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
+  }
+}
+
 template <class C, class R, int Q>
 struct ForwardContext {
   const RnnForward<R>& args;
@@ -72,55 +81,74 @@ struct ForwardContext {
   bool keeps_tape;
 };
 
-// Sums of MR rows of one block from the bias (or what the product of x left) on, then the cell.
-template <class C, class R, int Q, int MR>
-PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* rows, int64_t u, int64_t block_offset) {
-  constexpr int W = kLanes<R>, S = C::slots;
+// Blocks side by side for a single row: enough sums to cover the latency of their chains.
+constexpr int kRowBlocks = kAccumulators / 12;
+
+// Sums of MR rows of NB blocks from the bias (or what the product of x left) on, then the cell.
+template <class C, class R, int Q, int MR, int NB>
+PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* rows, int64_t u, int64_t block_slots) {
+  constexpr int W = kLanes<R>, S = C::slots, N = NB * MR;  // n = block * MR + row
   const auto& work = context.work;
   const Shape& s = work.plan.shape;
-  Vec<R> acc[MR][S];
+  Vec<R> acc[N][S];
   if (work.fused) {
-    PYSEQ_UNROLL for (int j = 0; j < S; j++) {
-      const Vec<R> v = load(work.bias + u * S * W + j * W);
-      PYSEQ_UNROLL for (int i = 0; i < MR; i++) acc[i][j] = v;
-    }
+    PYSEQ_UNROLL for (int n = 0; n < N; n++)
+      PYSEQ_UNROLL for (int j = 0; j < S; j++) acc[n][j] = load(work.bias + (u + n / MR) * S * W + j * W);
     const R* x[MR];
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) x[i] = rows[i].x;
-    multiply_add<R, MR, C::x_slots, S, C::x_first>(acc, s.input, [&](int i, int64_t k) { return x[i][k]; },
-                                                   work.weight_ih + u * s.input * C::x_slots * W, C::x_slots * W);
+    const int64_t block = s.input * C::x_slots * W;
+    multiply_add_blocks<R, NB, MR, C::x_slots, S, C::x_first>(
+        acc, s.input, [&](int i, int64_t k) { return x[i][k]; }, work.weight_ih + u * block, C::x_slots * W, block);
   } else {
-    PYSEQ_UNROLL for (int i = 0; i < MR; i++)
-      PYSEQ_UNROLL for (int j = 0; j < S; j++) acc[i][j] = load(rows[i].slots + block_offset + j * W);
+    PYSEQ_UNROLL for (int n = 0; n < N; n++)
+      PYSEQ_UNROLL for (int j = 0; j < S; j++) acc[n][j] = load(rows[n % MR].slots + (u + n / MR) * block_slots + j * W);
   }
   const R* h_prev[MR];
   PYSEQ_UNROLL for (int i = 0; i < MR; i++) h_prev[i] = rows[i].h_prev;
-  multiply_add<R, MR, C::h_slots, S, C::h_first>(acc, s.hidden, [&](int i, int64_t k) { return h_prev[i][k]; },
-                                                 work.weight_hh + u * s.hidden * C::h_slots * W, C::h_slots * W);
+  const int64_t block = s.hidden * C::h_slots * W;
+  multiply_add_blocks<R, NB, MR, C::h_slots, S, C::h_first>(
+      acc, s.hidden, [&](int i, int64_t k) { return h_prev[i][k]; }, work.weight_hh + u * block, C::h_slots * W, block);
 
   const int64_t unit = u * Q * W;
-  Vec<R> before[MR][Q] = {}, c_before[MR][Q] = {}, c[MR][Q] = {}, h[MR][Q];
-  int lanes[Q];
-  PYSEQ_UNROLL for (int q = 0; q < Q; q++)
-    lanes[q] = static_cast<int>(max_of<int64_t>(0, min_of<int64_t>(W, s.hidden - unit - q * W)));
-  PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+  Vec<R> before[N][Q] = {}, c_before[N][Q] = {}, c[N][Q] = {}, h[N][Q];
+  PYSEQ_UNROLL for (int n = 0; n < N; n++)
     PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
-      if (C::carries_h) {
-        const R* p = rows[i].h_prev + unit + q * W;
-        before[i][q] = lanes[q] == W ? load(p) : load_n(p, lanes[q]);
-      }
-      if (C::has_cell) c_before[i][q] = load(rows[i].c_prev + unit + q * W);
+      const int v = n / MR * Q + q;
+      if (C::carries_h) before[n][q] = load_up_to(rows[n % MR].h_prev + unit + v * W, s.hidden - unit - v * W);
+      if (C::has_cell) c_before[n][q] = load(rows[n % MR].c_prev + unit + v * W);
     }
   C::forward(acc, before, c_before, c, h);
-  PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+  PYSEQ_UNROLL for (int n = 0; n < N; n++)
     PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
-      if (C::has_cell) store(rows[i].c + unit + q * W, c[i][q]);
-      R* p = rows[i].y + unit + q * W;
-      if (lanes[q] == W) store(p, h[i][q]);
-      else store_n(p, h[i][q], lanes[q]);
+      const int v = n / MR * Q + q;
+      store_up_to(rows[n % MR].y + unit + v * W, h[n][q], s.hidden - unit - v * W);
+      if (C::has_cell) store(rows[n % MR].c + unit + v * W, c[n][q]);
     }
   if (C::keeps_slots && context.keeps_tape)
-    PYSEQ_UNROLL for (int i = 0; i < MR; i++)
-      PYSEQ_UNROLL for (int j = 0; j < S; j++) store(rows[i].slots + block_offset + j * W, acc[i][j]);
+    PYSEQ_UNROLL for (int n = 0; n < N; n++)
+      PYSEQ_UNROLL for (int j = 0; j < S; j++) store(rows[n % MR].slots + (u + n / MR) * block_slots + j * W, acc[n][j]);
+}
+
+// One step of n rows over a share's blocks. Every other step walks the blocks backwards: it starts with the
+// weights it has just used.
+template <class C, class R, int Q>
+void step(const ForwardContext<C, R, Q>& context, const Row<R>* rows, int64_t n, const Share& share, bool backwards,
+          int64_t block_slots) {
+  const int64_t blocks = share.end_block - share.first_block;
+  if (n == 1) {
+    row_blocks<kRowBlocks>(blocks, [&](int64_t first, auto nb) {
+      constexpr int NB = decltype(nb)::value;
+      const int64_t u = backwards ? share.end_block - first - NB : share.first_block + first;
+      step_tile<C, R, Q, 1, NB>(context, rows, u, block_slots);
+    });
+    return;
+  }
+  for (int64_t k = 0; k < blocks; k++) {
+    const int64_t u = backwards ? share.end_block - 1 - k : share.first_block + k;
+    row_blocks<tile_rows(C::slots)>(n, [&](int64_t first, auto mr) {
+      step_tile<C, R, Q, decltype(mr)::value, 1>(context, rows + first, u, block_slots);
+    });
+  }
 }
 
 // bias + x W_ih of MR frames of one block, left where step_tile looks for it.
@@ -163,6 +191,20 @@ void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, 
     });
 }
 
+// A thread's part of what all read: packed weights, and states before the first step.
+template <class C, class R, int Q>
+void prepare_forward(const ForwardContext<C, R, Q>& context, int thread, int threads) {
+  const RnnForward<R>& a = context.args;
+  auto& work = context.work;
+  const Shape& s = work.plan.shape;
+  const int64_t first = piece_start(s.blocks, threads, thread), end = piece_start(s.blocks, threads, thread + 1);
+  pack_forward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input, first, end);
+  pack_forward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.hidden, first, end);
+  pack_bias<C, R, Q>(work.bias, a.weights, s, first, end);
+  if (thread == 0) memset(work.zeros, 0, static_cast<size_t>(s.padded) * sizeof(R));
+  if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
+}
+
 // Rows of a thread at the first step.
 template <class C, class R, int Q>
 void start_rows(const ForwardContext<C, R, Q>& context, const Share& share, Row<R>* rows) {
@@ -189,6 +231,8 @@ void forward_thread(void* p, int thread, int threads) {
   Row<R>* rows = work.rows + thread * work.row_room;
   const int64_t step_x = s.reverse ? -context.args.x_stride : context.args.x_stride;
   const int64_t step_y = s.reverse ? -context.args.y_stride : context.args.y_stride;
+  prepare_forward(context, thread, threads);
+  work.barrier->wait(threads);
   start_rows(context, share, rows);
   for (int64_t c = 0; c < s.chunks; c++) {
     const Chunk& chunk = plan.chunks[c];
@@ -201,14 +245,7 @@ void forward_thread(void* p, int thread, int threads) {
         if (base) rows[j].slots = base + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
         if (C::has_cell) rows[j].c = context.cells + (context.keeps_tape ? plan.offset[t] + row : row) * s.padded;
       }
-      // Every other step walks the blocks backwards: it starts with the weights it has just used.
-      const int64_t blocks = share.end_block - share.first_block;
-      for (int64_t k = 0; k < blocks; k++) {
-        const int64_t u = t & 1 ? share.end_block - 1 - k : share.first_block + k;
-        row_blocks<tile_rows(C::slots)>(n, [&](int64_t first, auto mr) {
-          step_tile<C, R, Q, decltype(mr)::value>(context, rows + first, u, u * chunk.stride * s.frame_size);
-        });
-      }
+      step(context, rows, n, share, t & 1, chunk.stride * s.frame_size);
       for (int64_t j = 0; j < n; j++) {
         rows[j].h_prev = rows[j].y;
         rows[j].c_prev = rows[j].c;
@@ -232,19 +269,9 @@ template <class C, class R, int Q>
 void run_forward(const RnnForward<R>& a) {
   Arena arena(a.workspace), tape_arena(a.tape);
   ForwardWork<C, R, Q> work(a.problem, a.tape != nullptr, arena);
-  const Shape& s = work.plan.shape;
   work.plan.fill(a.problem.lengths);
-  pack_forward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input);
-  pack_forward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.hidden);
-  pack_bias<C, R, Q>(work.bias, a.weights, s);
-  memset(work.zeros, 0, static_cast<size_t>(s.padded) * sizeof(R));
-  if (C::has_cell) {
-    memset(work.c0, 0, static_cast<size_t>(s.batch * s.padded) * sizeof(R));
-    for (int64_t b = 0; b < s.batch && a.c0; b++)
-      memcpy(work.c0 + b * s.padded, a.c0 + b * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
-  }
   *work.barrier = Barrier{};
-  const Tape<C, R> tape(s, tape_arena);
+  const Tape<C, R> tape(work.plan.shape, tape_arena);
   ForwardContext<C, R, Q> context = {a, work, a.tape ? tape.slots : work.fused ? nullptr : work.slots,
                                      a.tape ? tape.cells : work.cells, a.tape != nullptr};
   run_parallel(work.split.threads, forward_thread<C, R, Q>, &context);

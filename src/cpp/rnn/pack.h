@@ -7,6 +7,7 @@
 #pragma once
 
 #include "rnn/plan.h"
+#include "simd/lanes.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
@@ -26,61 +27,70 @@ struct HiddenSide {
   static constexpr int unit(int v) { return C::unit(first + v); }
 };
 
-// Row of the weights behind a lane, or -1 beyond the last unit.
+// Row of the weights behind a slot's lane; the rows of a slot's lanes follow each other.
 template <class Side, class R, int Q>
 PYSEQ_INLINE int64_t weight_row(int64_t block, int v, int lane, int64_t hidden) {
-  const int64_t unit = (block * Q + Side::unit(v)) * kLanes<R> + lane;
-  return unit < hidden ? Side::gate(v) * hidden + unit : -1;
+  return Side::gate(v) * hidden + (block * Q + Side::unit(v)) * kLanes<R> + lane;
+}
+// How many of a slot's lanes are units; the others are padding.
+template <class Side, class R, int Q>
+PYSEQ_INLINE int unit_lanes(int64_t block, int v, int64_t hidden) {
+  return lanes_left<R>(hidden - (block * Q + Side::unit(v)) * kLanes<R>);
 }
 
+// Blocks [first, end) of the layout of forward: W x W numbers at a time, transposed in registers.
 template <class Side, class R, int Q>
-void pack_forward(R* dst, const R* w, const Shape& s, int64_t K) {
+void pack_forward(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
   constexpr int W = kLanes<R>, line = Side::slots * W;
-  for (int64_t u = 0; u < s.blocks; u++, dst += K * line)
-    for (int v = 0; v < Side::slots; v++)
-      for (int j = 0; j < W; j++) {
-        const int64_t row = weight_row<Side, R, Q>(u, v, j, s.hidden);
-        R* d = dst + v * W + j;
-        if (row < 0)
-          for (int64_t k = 0; k < K; k++) d[k * line] = 0;
-        else
-          for (int64_t k = 0; k < K; k++) d[k * line] = w[row * K + k];
+  for (int64_t u = first; u < end; u++)
+    for (int v = 0; v < Side::slots; v++) {
+      const int64_t row = weight_row<Side, R, Q>(u, v, 0, s.hidden);
+      const int units = unit_lanes<Side, R, Q>(u, v, s.hidden);
+      R* dst = packed + u * K * line + v * W;
+      for (int64_t k = 0; k < K; k += W) {
+        const int n = static_cast<int>(min_of<int64_t>(W, K - k));
+        Vec<R> r[W];
+        PYSEQ_UNROLL for (int j = 0; j < W; j++)
+          r[j] = j < units ? load_up_to(w + (row + j) * K + k, n) : Vec<R>{};
+        transpose(r);
+        for (int j = 0; j < n; j++) store(dst + (k + j) * line, r[j]);
       }
+    }
 }
 
+// Panels [first, end) of the layout of backward.
 template <class Side, class R, int Q>
-void pack_backward(R* dst, const R* w, const Shape& s, int64_t columns) {
+void pack_backward(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end) {
   constexpr int W = kLanes<R>;
   const int64_t width = kPanelVectors * W;
-  for (int64_t c = 0; c < columns; c += width) {
-    const int64_t wide = min_of(width, round_up(columns - c, W)), n = min_of(wide, columns - c);
+  for (int64_t c = first * width; c < min_of(columns, end * width); c += width) {
+    const int64_t wide = min_of(width, round_up(columns - c, W));
+    R* dst = packed + c * s.blocks * Side::slots * W;
     for (int64_t u = 0; u < s.blocks; u++)
-      for (int v = 0; v < Side::slots; v++)
-        for (int j = 0; j < W; j++, dst += wide) {
-          const int64_t row = weight_row<Side, R, Q>(u, v, j, s.hidden);
-          for (int64_t i = 0; i < wide; i++) dst[i] = row >= 0 && i < n ? w[row * columns + c + i] : R(0);
-        }
+      for (int v = 0; v < Side::slots; v++) {
+        const int64_t row = weight_row<Side, R, Q>(u, v, 0, s.hidden);
+        const int units = unit_lanes<Side, R, Q>(u, v, s.hidden);
+        for (int j = 0; j < W; j++, dst += wide)
+          for (int64_t i = 0; i < wide; i += W)
+            store(dst + i, j < units ? load_up_to(w + (row + j) * columns + c + i, columns - c - i) : Vec<R>{});
+      }
   }
 }
 
-// bias[block][slot][lane]: what each slot's sum starts from.
+// bias[block][slot][lane] of blocks [first, end): what each slot's sum starts from.
 template <class C, class R, int Q>
-void pack_bias(R* dst, const RnnWeights<R>& w, const Shape& s) {
-  constexpr int W = kLanes<R>;
+void pack_bias(R* packed, const RnnWeights<R>& w, const Shape& s, int64_t first, int64_t end) {
+  constexpr int W = kLanes<R>, S = C::slots;
   using X = InputSide<C>;
   using H = HiddenSide<C>;
-  memset(dst, 0, static_cast<size_t>(s.blocks * s.frame_size) * sizeof(R));
-  for (int64_t u = 0; u < s.blocks; u++, dst += s.frame_size)
-    for (int j = 0; j < W; j++) {
-      for (int v = 0; v < X::slots; v++) {
-        const int64_t row = weight_row<X, R, Q>(u, v, j, s.hidden);
-        if (row >= 0) dst[(X::first + v) * W + j] += w.bias_ih[row];
-      }
-      for (int v = 0; v < H::slots; v++) {
-        const int64_t row = weight_row<H, R, Q>(u, v, j, s.hidden);
-        if (row >= 0) dst[(H::first + v) * W + j] += w.bias_hh[row];
-      }
-    }
+  for (int64_t u = first; u < end; u++) {
+    Vec<R> sum[S] = {};
+    for (int v = 0; v < X::slots; v++)
+      sum[X::first + v] += load_n(w.bias_ih + weight_row<X, R, Q>(u, v, 0, s.hidden), unit_lanes<X, R, Q>(u, v, s.hidden));
+    for (int v = 0; v < H::slots; v++)
+      sum[H::first + v] += load_n(w.bias_hh + weight_row<H, R, Q>(u, v, 0, s.hidden), unit_lanes<H, R, Q>(u, v, s.hidden));
+    for (int v = 0; v < S; v++) store(packed + (u * S + v) * W, sum[v]);
+  }
 }
 
 }  // namespace

@@ -220,6 +220,22 @@ PYSEQ_INLINE T max_of(T a, T b) { return a < b ? b : a; }
 PYSEQ_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 PYSEQ_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
+// Lanes of the next vector where `left` numbers are left: all, some or none.
+template <class R>
+PYSEQ_INLINE int lanes_left(int64_t left) {
+  return static_cast<int>(max_of<int64_t>(0, min_of<int64_t>(kLanes<R>, left)));
+}
+// The first `left` numbers at p, at most a vector: a plain load where it is whole.
+template <class R>
+PYSEQ_INLINE Vec<R> load_up_to(const R* p, int64_t left) {
+  return left >= kLanes<R> ? load(p) : load_n(p, lanes_left<R>(left));
+}
+template <class R>
+PYSEQ_INLINE void store_up_to(R* p, Vec<R> v, int64_t left) {
+  if (left >= kLanes<R>) store(p, v);
+  else store_n(p, v, lanes_left<R>(left));
+}
+
 // Cuts a workspace into aligned pieces. Over a null base it only counts: the same code that takes the pieces
 // computes the size to ask for.
 class Arena {
