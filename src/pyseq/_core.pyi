@@ -45,6 +45,21 @@ def sgd_update(
     scale: float,
 ) -> None: ...
 def squared_norm(values: Array) -> float: ...
+def rnn_forward_whole(
+    cell: int, reverse: bool, x: Any, weights: Any, state: Any, keep_tape: bool
+) -> tuple[Array, Any, Array | None] | None: ...
+def rnn_backward_whole(
+    cell: int,
+    reverse: bool,
+    x: Array,
+    weights: Any,
+    state: Any,
+    y: Array,
+    tape: Array,
+    grad_y: Any,
+    grad_state: Any,
+    need_grad_x: bool,
+) -> tuple[Array | None, list[Array]] | None: ...
 def rnn_forward(
     cell: int,
     reverse: bool,
@@ -83,7 +98,7 @@ def rnn_backward(
     grad_x: Array | None,
     grad_x_start: Array | None,
     /,
-) -> tuple[Array, Array, Array, Array, Array, Array | None]: ...
+) -> list[Array]: ...
 def conv1d_forward(
     x: Array,
     x_start: Array,

@@ -20,6 +20,8 @@ class BufferPool {
     std::size_t bytes;
   };
 
+  static constexpr std::size_t kSmallest = 64 << 10;  // below, malloc keeps the pages by itself
+
   static BufferPool& instance() {
     static BufferPool* pool = new BufferPool;  // never destroyed: arrays may outlive static objects
     return *pool;
@@ -41,7 +43,7 @@ class BufferPool {
         return found;
       }
     }
-    const std::size_t unit = bytes < kGrain ? static_cast<std::size_t>(kAlignment) : kGrain;
+    const std::size_t unit = grain(bytes);
     const std::size_t size = (bytes + unit - 1) / unit * unit + (bytes == 0 ? unit : 0);
     if (size < bytes) throw std::bad_alloc();
     void* memory = std::aligned_alloc(static_cast<std::size_t>(kAlignment), size);
@@ -62,8 +64,12 @@ class BufferPool {
   }
 
  private:
-  static constexpr std::size_t kGrain = 256 << 10;         // sizes are rounded up: batches differ a little
-  static constexpr std::size_t kSmallest = 64 << 10;       // below, malloc keeps the pages by itself
+  // Sizes are rounded up by at most an eighth: batches differ a little.
+  static std::size_t grain(std::size_t bytes) {
+    std::size_t unit = static_cast<std::size_t>(kAlignment);
+    while (unit <= bytes / 16) unit *= 2;
+    return unit;
+  }
   static constexpr std::size_t kMostKept = 256u << 20;     // a few batches of a large model
   static constexpr std::size_t kMostBuffers = 64;
 
@@ -73,15 +79,24 @@ class BufferPool {
   std::size_t kept_ = 0;
 };
 
-// `bytes` bytes from the pool as an array; they return when nothing refers to it.
-inline py::array_t<uint8_t> pooled_bytes(int64_t bytes) {
-  auto* buffer = new BufferPool::Buffer(BufferPool::instance().take(static_cast<std::size_t>(bytes)));
+// An aligned array of `shape` whose memory returns to the pool when nothing refers to it; contents irrelevant.
+template <class R>
+py::array_t<R> from_pool(std::vector<py::ssize_t> shape, std::size_t bytes) {
+  auto* buffer = new BufferPool::Buffer(BufferPool::instance().take(bytes));
   const py::capsule owner(buffer, [](void* p) {
     auto* b = static_cast<BufferPool::Buffer*>(p);
     BufferPool::instance().give(*b);
     delete b;
   });
-  return py::array_t<uint8_t>(bytes, static_cast<const uint8_t*>(buffer->memory), owner);
+  return py::array_t<R>(std::move(shape), static_cast<const R*>(buffer->memory), owner);
+}
+
+// An array for an output. What is small is left to NumPy, which keeps such memory by itself.
+template <class R>
+py::array_t<R> empty_array(std::vector<py::ssize_t> shape) {
+  std::size_t bytes = sizeof(R);
+  for (const py::ssize_t n : shape) bytes *= static_cast<std::size_t>(n);
+  return bytes < BufferPool::kSmallest ? py::array_t<R>(std::move(shape)) : from_pool<R>(std::move(shape), bytes);
 }
 
 }  // namespace pyseq

@@ -35,6 +35,34 @@ RnnWeights<R> weights(const CellInfo& info, const RnnProblem& p, const py::array
           flat<R>(bias_ih, "bias_ih", rows), flat<R>(bias_hh, "bias_hh", rows)};
 }
 
+template <class R>
+py::object new_tape(RnnForward<R>& a) {
+  const int64_t size = kernels<R>().rnn_tape(a.problem);
+  py::array_t<uint8_t> bytes = from_pool<uint8_t>({size}, static_cast<std::size_t>(size));
+  a.tape = bytes.mutable_data();
+  return bytes;
+}
+
+// New arrays for all gradients of the weights and of the initial state, in this order.
+template <class R>
+py::list new_gradients(RnnBackward<R>& a, const CellInfo& info) {
+  const RnnProblem& p = a.problem;
+  const int64_t rows = info.gates * p.hidden;
+  py::list all;
+  const auto add = [&](std::vector<py::ssize_t> shape) {
+    py::array_t<R> array = empty_array<R>(std::move(shape));
+    all.append(array);
+    return array.mutable_data();
+  };
+  a.grad_weight_ih = add({rows, p.input});
+  a.grad_weight_hh = add({rows, p.hidden});
+  a.grad_bias_ih = add({rows});
+  a.grad_bias_hh = add({rows});
+  a.grad_h0 = add({p.batch, p.hidden});
+  if (info.has_cell) a.grad_c0 = add({p.batch, p.hidden});
+  return all;
+}
+
 py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
                       const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
                       const py::array& bias_hh, const MaybeArray& h0, const MaybeArray& c0, const py::array& y,
@@ -64,9 +92,7 @@ py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::arra
       c_last = c;
     }
     if (keep_tape) {
-      py::array_t<uint8_t> bytes = pooled_bytes(kernels<R>().rnn_tape(a.problem));
-      a.tape = bytes.mutable_data();
-      tape = bytes;
+      tape = new_tape<R>(a);
     }
     Workspace workspace(kernels<R>().rnn_forward_workspace(a.problem));
     a.workspace = workspace.data();
@@ -75,14 +101,14 @@ py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::arra
   });
 }
 
-py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
+py::list rnn_backward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
                        const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
                        const py::array& bias_hh, const MaybeArray& h0, const MaybeArray& c0, const py::array& y,
                        const py::array& y_start, const py::array& tape, const MaybeArray& grad_y,
                        const MaybeArray& grad_h_last, const MaybeArray& grad_c_last, const MaybeArray& grad_x,
                        const MaybeArray& grad_x_start) {
   const CellInfo info = cell_info(cell);
-  return by_dtype(x, "x", [&](auto zero) -> py::tuple {
+  return by_dtype(x, "x", [&](auto zero) -> py::list {
     using R = decltype(zero);
     const Rows<R> in = rows<R>(x, "x"), out = rows<R>(y, "y");
     const Rows<R> gy = rows<R>(grad_y, "grad_y"), gx = rows<R>(grad_x, "grad_x", true);
@@ -94,7 +120,7 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
     if (gx.data && gx.width != in.width) reject("grad_x", "a column for each of x");
     a.tape = flat<uint8_t>(tape, "tape", kernels<R>().rnn_tape(p), true);
     a.weights = weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh);
-    const int64_t states = p.batch * p.hidden, gate_rows = info.gates * p.hidden;
+    const int64_t states = p.batch * p.hidden;
     a.x = in.data;
     a.x_stride = in.stride;
     a.y = out.data;
@@ -112,23 +138,157 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
       if (!a.grad_x_start) reject("grad_x_start", "an array beside grad_x");
       check_frames(a.grad_x_start, p.lengths, p.batch, gx.count, "grad_x_start");
     }
-    py::array_t<R> grad_ih({gate_rows, p.input}), grad_hh({gate_rows, p.hidden}), grad_bias_ih(gate_rows),
-        grad_bias_hh(gate_rows), grad_h0({p.batch, p.hidden});
-    a.grad_weight_ih = grad_ih.mutable_data();
-    a.grad_weight_hh = grad_hh.mutable_data();
-    a.grad_bias_ih = grad_bias_ih.mutable_data();
-    a.grad_bias_hh = grad_bias_hh.mutable_data();
-    a.grad_h0 = grad_h0.mutable_data();
-    py::object grad_c0 = py::none();
-    if (info.has_cell) {
-      py::array_t<R> c({p.batch, p.hidden});
-      a.grad_c0 = c.mutable_data();
-      grad_c0 = c;
-    }
+    const py::list gradients = new_gradients(a, info);
     Workspace workspace(kernels<R>().rnn_backward_workspace(p));
     a.workspace = workspace.data();
     without_gil([&] { kernels<R>().rnn_backward(a); });
-    return py::make_tuple(grad_ih, grad_hh, grad_bias_ih, grad_bias_hh, grad_h0, grad_c0);
+    return gradients;
+  });
+}
+
+// ------------------------------------------------------------------------------------------- the common case
+//
+// A whole (batch, steps, features) array without lengths. A step of a small network takes less time than checking its
+// arguments in Python, so everything is looked at here. Where something is not as usual these return None, and the
+// caller goes the general way, which knows how to convert and what to complain about.
+
+constexpr int kByte = 2, kFloat = 11, kDouble = 12;  // NumPy's type numbers
+
+template <class R>
+struct Whole {
+  std::vector<int64_t> numbers;  // lengths, starts
+  RnnProblem problem;
+  RnnWeights<R> weights;
+  R* x;
+};
+
+// The numbers of a C-contiguous native array of R with this shape, or null.
+template <class R>
+R* data_of(py::handle h, std::initializer_list<int64_t> shape) {
+  if (!py::isinstance<py::array>(h)) return nullptr;
+  const auto* a = py::detail::array_proxy(h.ptr());
+  const auto* d = py::detail::array_descriptor_proxy(a->descr);
+  constexpr int usual = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr int type = sizeof(R) == 1 ? kByte : sizeof(R) == 4 ? kFloat : kDouble;
+  if (a->nd != static_cast<int>(shape.size()) || (a->flags & usual) != usual) return nullptr;
+  if (d->type_num != type || d->byteorder == '>') return nullptr;
+  int i = 0;
+  for (const int64_t n : shape)
+    if (a->dimensions[i++] != n) return nullptr;
+  return reinterpret_cast<R*>(a->data);
+}
+
+// A state, or a pair of them: false where it is not as usual. None is a null pointer.
+template <class R>
+bool state_of(py::handle state, const CellInfo& info, const RnnProblem& p, const R*& h, const R*& c) {
+  h = c = nullptr;
+  if (state.is_none()) return true;
+  py::handle first = state, second;
+  if (info.has_cell) {
+    if (!PyTuple_CheckExact(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != 2) return false;
+    first = PyTuple_GET_ITEM(state.ptr(), 0);
+    second = PyTuple_GET_ITEM(state.ptr(), 1);
+    if (!second.is_none() && !(c = data_of<R>(second, {p.batch, p.hidden}))) return false;
+  }
+  return first.is_none() || (h = data_of<R>(first, {p.batch, p.hidden}));
+}
+
+// x and weights as kernels want them; false where something is not as usual.
+template <class R>
+bool whole_of(Whole<R>& w, const CellInfo& info, int cell, bool reverse, py::handle x, py::handle weights) {
+  const auto* a = py::detail::array_proxy(x.ptr());
+  const int64_t batch = a->dimensions[0], steps = a->dimensions[1], input = a->dimensions[2];
+  if (!(w.x = data_of<R>(x, {batch, steps, input})) || batch == 0 || steps == 0 || input == 0) return false;
+  if (!PyTuple_Check(weights.ptr()) || PyTuple_GET_SIZE(weights.ptr()) != 4) return false;
+  const auto item = [&](int i) { return py::handle(PyTuple_GET_ITEM(weights.ptr(), i)); };
+  if (!py::isinstance<py::array>(item(1)) || py::detail::array_proxy(item(1).ptr())->nd != 2) return false;
+  const int64_t hidden = py::detail::array_proxy(item(1).ptr())->dimensions[1], rows = info.gates * hidden;
+  if (hidden == 0) return false;
+  w.weights = {data_of<R>(item(0), {rows, input}), data_of<R>(item(1), {rows, hidden}), data_of<R>(item(2), {rows}),
+               data_of<R>(item(3), {rows})};
+  if (!w.weights.weight_ih || !w.weights.weight_hh || !w.weights.bias_ih || !w.weights.bias_hh) return false;
+  w.numbers.resize(static_cast<std::size_t>(2 * batch));
+  for (int64_t b = 0; b < batch; b++) {
+    w.numbers[static_cast<std::size_t>(b)] = steps;
+    w.numbers[static_cast<std::size_t>(batch + b)] = b * steps;
+  }
+  const int64_t *lengths = w.numbers.data(), *starts = lengths + batch;
+  w.problem = {static_cast<Cell>(cell), reverse, batch, input, hidden, lengths, starts, starts};
+  return true;
+}
+
+// f(float{}) or f(double{}) for a 3-D array of it; else None.
+template <class F>
+py::object by_whole_dtype(py::handle x, F&& f) {
+  if (!py::isinstance<py::array>(x) || py::detail::array_proxy(x.ptr())->nd != 3) return py::none();
+  const int type = py::detail::array_descriptor_proxy(py::detail::array_proxy(x.ptr())->descr)->type_num;
+  if (type == kFloat) return f(float{});
+  if (type == kDouble) return f(double{});
+  return py::none();
+}
+
+py::object rnn_forward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle state,
+                             bool keep_tape) {
+  const CellInfo info = cell_info(cell);
+  return by_whole_dtype(x, [&](auto zero) -> py::object {
+    using R = decltype(zero);
+    Whole<R> w;
+    RnnForward<R> a{};
+    if (!whole_of(w, info, cell, reverse, x, weights) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
+    const RnnProblem& p = a.problem = w.problem;
+    a.weights = w.weights;
+    a.x = w.x;
+    a.x_stride = p.input;
+    py::array_t<R> y = empty_array<R>({p.batch, p.lengths[0], p.hidden});
+    a.y = y.mutable_data();
+    a.y_stride = p.hidden;
+    py::array_t<R> h_last({p.batch, p.hidden});
+    a.h_last = h_last.mutable_data();
+    py::object last = h_last, tape = py::none();
+    if (info.has_cell) {
+      py::array_t<R> c_last({p.batch, p.hidden});
+      a.c_last = c_last.mutable_data();
+      last = py::make_tuple(h_last, c_last);
+    }
+    if (keep_tape) tape = new_tape<R>(a);
+    Workspace workspace(kernels<R>().rnn_forward_workspace(p));
+    a.workspace = workspace.data();
+    without_gil([&] { kernels<R>().rnn_forward(a); });
+    return py::make_tuple(y, last, tape);
+  });
+}
+
+py::object rnn_backward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle state, py::handle y,
+                              py::handle tape, py::handle grad_y, py::handle grad_state, bool need_grad_x) {
+  const CellInfo info = cell_info(cell);
+  return by_whole_dtype(x, [&](auto zero) -> py::object {
+    using R = decltype(zero);
+    Whole<R> w;
+    RnnBackward<R> a{};
+    if (!whole_of(w, info, cell, reverse, x, weights) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
+    const RnnProblem& p = a.problem = w.problem;
+    const int64_t steps = p.lengths[0];
+    if (!state_of(grad_state, info, p, a.grad_h_last, a.grad_c_last)) return py::none();
+    if (!(a.y = data_of<R>(y, {p.batch, steps, p.hidden}))) return py::none();
+    if (!grad_y.is_none() && !(a.grad_y = data_of<R>(grad_y, {p.batch, steps, p.hidden}))) return py::none();
+    if (!(a.tape = data_of<uint8_t>(tape, {kernels<R>().rnn_tape(p)}))) return py::none();
+    a.weights = w.weights;
+    a.x = w.x;
+    a.x_stride = p.input;
+    a.y_stride = a.grad_y_stride = p.hidden;
+    py::object grad_x = py::none();
+    if (need_grad_x) {
+      py::array_t<R> g = empty_array<R>({p.batch, steps, p.input});
+      a.grad_x = g.mutable_data();
+      a.grad_x_stride = p.input;
+      a.grad_x_start = p.x_start;
+      grad_x = g;
+    }
+    const py::list gradients = new_gradients(a, info);
+    Workspace workspace(kernels<R>().rnn_backward_workspace(p));
+    a.workspace = workspace.data();
+    without_gil([&] { kernels<R>().rnn_backward(a); });
+    return py::make_tuple(grad_x, gradients);
   });
 }
 
@@ -137,6 +297,8 @@ py::tuple rnn_backward(int cell, bool reverse, const py::array& x, const py::arr
 void register_rnn(py::module_& m) {
   m.def("rnn_forward", &rnn_forward);
   m.def("rnn_backward", &rnn_backward);
+  m.def("rnn_forward_whole", &rnn_forward_whole);
+  m.def("rnn_backward_whole", &rnn_backward_whole);
 }
 
 }  // namespace pyseq

@@ -36,20 +36,20 @@ CELLS: dict[str, CellInfo] = {name: CellInfo(code, gates, has) for name, code, g
 State = Any  # (B, H) array, or a pair of them for cells with a cell state
 
 
-@dataclass
+@dataclass(slots=True)
 class Tape:
     """What `rnn_backward` needs of a forward pass. Good for one backward pass, which consumes it.
 
     `x`, the weights and the output are held by reference: leave them unchanged in between.
+    `x` and `y` are Frames, or both plain (B, T, features) arrays.
     """
 
     cell: CellInfo
     reverse: bool
-    x: Frames
-    y: Frames
+    x: Any
+    y: Any
     weights: RNNWeights
-    h0: FloatArray | None
-    c0: FloatArray | None
+    state: State
     memory: Any | None
 
 
@@ -166,6 +166,12 @@ def rnn_forward(
     (12, 2)
     """
     info = cell_info(cell)
+    if lengths is None and out is None:
+        done = _core.rnn_forward_whole(info.code, reverse, x, weights, initial_state, keep_tape)
+        if done is not None:
+            output, final, memory = done
+            tape = Tape(info, reverse, x, output, weights, initial_state, memory) if keep_tape else None
+            return output, final, tape
     frames = as_frames(x, lengths)
     dtype = frames.rows.dtype
     w = _check_weights(weights, info, frames.width, dtype)
@@ -185,7 +191,7 @@ def rnn_forward(
         y.starts,
         keep_tape,
     )
-    tape = Tape(info, reverse, frames, y, w, h0, c0, memory) if keep_tape else None
+    tape = Tape(info, reverse, frames, y, w, (h0, c0), memory) if keep_tape else None
     return y.result(), (h_last, c_last) if info.has_cell else h_last, tape
 
 
@@ -225,6 +231,18 @@ def rnn_backward(
     """
     if tape.memory is None:
         raise ValueError("tape was consumed by an earlier rnn_backward: run rnn_forward again")
+    if not isinstance(tape.x, Frames):
+        done = _core.rnn_backward_whole(
+            tape.cell.code, tape.reverse, tape.x, tape.weights, tape.state,
+            tape.y, tape.memory, grad_output, grad_final_state, need_grad_x,
+        )  # fmt: skip
+        if done is not None:
+            tape.memory = None
+            return done[0], RNNWeights(*done[1][:4]), _state_of(tape.cell, done[1][4:])
+        tape.x, tape.y = as_frames(tape.x), as_frames(tape.y)
+        hidden = tape.y.width
+        shape = (len(tape.x.lengths), hidden)
+        tape.state = _check_state(tape.state, tape.cell, shape, tape.x.rows.dtype, "initial_state")
     dtype = tape.x.rows.dtype
     hidden = tape.y.width
     gh, gc = _check_state(
@@ -235,12 +253,16 @@ def rnn_backward(
     memory, tape.memory = tape.memory, None
     g = _core.rnn_backward(
         tape.cell.code, tape.reverse,
-        tape.x.rows, tape.x.starts, tape.x.lengths, *tape.weights, tape.h0, tape.c0,
+        tape.x.rows, tape.x.starts, tape.x.lengths, *tape.weights, *tape.state,
         tape.y.rows, tape.y.starts, memory, grad_y, gh, gc,
         *((None, None) if grad_x is None else (grad_x.rows, grad_x.starts)),
     )  # fmt: skip
-    state = (g[4], g[5]) if tape.cell.has_cell else g[4]
-    return None if grad_x is None else grad_x.result(), RNNWeights(*g[:4]), state
+    grad_x = None if grad_x is None else grad_x.result()
+    return grad_x, RNNWeights(*g[:4]), _state_of(tape.cell, g[4:])
+
+
+def _state_of(cell: CellInfo, arrays: list[FloatArray]) -> State:
+    return tuple(arrays) if cell.has_cell else arrays[0]
 
 
 def _gradient_rows(grad: Any, tape: Tape) -> FloatArray:
