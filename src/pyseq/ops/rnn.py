@@ -250,10 +250,11 @@ def rnn_backward(
     )
     grad_y = None if grad_output is None else _gradient_rows(grad_output, tape)
     grad_x = tape.x.like(tape.x.width) if need_grad_x else None
+    h0, c0 = tape.state
     memory, tape.memory = tape.memory, None
     g = _core.rnn_backward(
         tape.cell.code, tape.reverse,
-        tape.x.rows, tape.x.starts, tape.x.lengths, *tape.weights, *tape.state,
+        tape.x.rows, tape.x.starts, tape.x.lengths, *tape.weights, h0, c0,
         tape.y.rows, tape.y.starts, memory, grad_y, gh, gc,
         *((None, None) if grad_x is None else (grad_x.rows, grad_x.starts)),
     )  # fmt: skip
