@@ -42,7 +42,8 @@ struct ForwardWork {
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
     const int64_t rows_each = split.by_rows ? ceil_div(s.batch, split.threads) : s.batch;
     const int64_t weight_bytes = (s.input + s.hidden) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R));
-    fused = rows_each >= tile_rows(C::slots) && weight_bytes <= kFusedBytes;
+    fused = rows_each == 1 ? weight_bytes <= kSingleFusedBytes
+                           : rows_each >= tile_rows(C::slots) && weight_bytes <= kFusedBytes;
     slots = arena.take<R>(keeps_tape || fused ? 0 : chunk_slots_size(s));
     cells = arena.take<R>(!keeps_tape && C::has_cell ? s.batch * s.padded : 0);
     row_room = s.batch;

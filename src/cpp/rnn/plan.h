@@ -18,6 +18,7 @@ constexpr int64_t kChunkBytes = 512 << 10;   // slots of a chunk: half of a smal
 constexpr int64_t kMostChunkFrames = 512;
 constexpr int64_t kFewestChunkFrames = 64;   // below, the sums of dW are loaded and stored too often
 constexpr int64_t kFusedBytes = 768 << 10;   // weights up to this stay in L2 while a step reads both
+constexpr int64_t kSingleFusedBytes = 40 << 10;  // a single row: in L1, x's product fills the gaps of the chain of h
 constexpr double kUnitOperations = 4e5;      // of a step and thread, for which a barrier is worth it
 constexpr int64_t kFewestRows = 2, kFewestBlocks = 2;  // a thread's share
 
