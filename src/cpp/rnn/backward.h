@@ -31,6 +31,14 @@ struct SideGradient {
   }
 };
 
+// A running sequence at one step of the way back. gy may be null.
+template <class R>
+struct BackRow {
+  R* slots;          // of block 0
+  const R *h_prev, *h, *gy, *c_prev;
+  R *dh, *dc;
+};
+
 template <class C, class R, int Q>
 struct BackwardWork {
   Plan plan;
@@ -43,6 +51,7 @@ struct BackwardWork {
   Barrier* barrier;
   const R** a_rows;                  // [threads][room]
   R** out_rows;
+  BackRow<R>* rows;                  // [threads][batch]
   R* packed;                         // [threads][frames of a chunk][rows of a tile]
   int64_t room, packed_room;
 
@@ -63,6 +72,7 @@ struct BackwardWork {
     room = max_of(s.chunk_frames, s.batch);
     a_rows = arena.take<const R*>(room * split.threads);
     out_rows = arena.take<R*>(room * split.threads);
+    rows = arena.take<BackRow<R>>(s.batch * split.threads);
     packed_room = s.chunk_frames * max_of(decltype(input)::MR, decltype(hidden)::MR) + kLanes<R>;
     packed = arena.take<R>(packed_room * split.threads);
   }
@@ -86,47 +96,52 @@ struct BackwardContext {
   }
 };
 
-// (1a) Gradients of a step's slots, for a share's rows and blocks.
+// (1a) Gradients of a step's slots, for a share's rows and blocks: block by block, where the rows' slots are neighbours.
 template <class C, class R, int Q>
 void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
   constexpr int W = kLanes<R>, S = C::slots;
   const RnnBackward<R>& a = x.args;
   const Plan& plan = x.work.plan;
   const Shape& s = plan.shape;
-  for (int64_t j = 0; j < share.count(plan.active[t]); j++) {
-    const int64_t row = share.row + j * share.row_step, b = plan.order[row];
-    const int64_t y_row = x.frame(a.problem.y_start, b, t);
-    R* slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
-    const R *h_prev = x.h_before(b, t), *h = a.y + y_row * a.y_stride;
-    const R* gy = a.grad_y ? a.grad_y + y_row * a.grad_y_stride : nullptr;
-    const R* c_prev = !C::has_cell ? nullptr
-                      : t > 0      ? x.tape.cells + (plan.offset[t - 1] + row) * s.padded
-                                   : x.work.c0 + b * s.padded;
-    R *dh = x.work.dh + row * s.padded, *dc = C::has_cell ? x.work.dc + row * s.padded : nullptr;
-    for (int64_t u = share.first_block; u < share.end_block; u++) {
-      R* block = slots + u * chunk.stride * s.frame_size;
-      const int64_t unit = u * Q * W;
-      Vec<R> kept[S], d[S], vh_prev[Q], vc_prev[Q] = {}, vh[Q], vdh[Q], vdc[Q] = {}, dh_prev[Q] = {}, dc_prev[Q] = {};
+  BackRow<R>* rows = x.work.rows + share.thread * s.batch;
+  const int64_t n = share.count(plan.active[t]);
+  for (int64_t j = 0; j < n; j++) {
+    const int64_t row = share.row + j * share.row_step, b = plan.order[row], y_row = x.frame(a.problem.y_start, b, t);
+    rows[j].slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
+    rows[j].h_prev = x.h_before(b, t);
+    rows[j].h = a.y + y_row * a.y_stride;
+    rows[j].gy = a.grad_y ? a.grad_y + y_row * a.grad_y_stride : nullptr;
+    rows[j].c_prev = !C::has_cell ? nullptr
+                     : t > 0      ? x.tape.cells + (plan.offset[t - 1] + row) * s.padded
+                                  : x.work.c0 + b * s.padded;
+    rows[j].dh = x.work.dh + row * s.padded;
+    rows[j].dc = C::has_cell ? x.work.dc + row * s.padded : nullptr;
+  }
+  for (int64_t u = share.first_block; u < share.end_block; u++)
+    for (int64_t j = 0; j < n; j++) {
+      const BackRow<R>& r = rows[j];
+      R* block = r.slots + u * chunk.stride * s.frame_size;
+      Vec<R> kept[S], d[S], h_prev[Q], c_prev[Q] = {}, h[Q], dh[Q], dc[Q] = {}, dh_prev[Q] = {}, dc_prev[Q] = {};
       PYSEQ_UNROLL for (int v = 0; v < S; v++) kept[v] = C::keeps_slots ? load(block + v * W) : Vec<R>{};
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
-        const int64_t i = unit + q * W;
-        vh_prev[q] = C::carries_h ? load_up_to(h_prev + i, s.hidden - i) : Vec<R>{};
-        vh[q] = load_up_to(h + i, s.hidden - i);
-        vdh[q] = load(dh + i);
-        if (gy) vdh[q] += load_up_to(gy + i, s.hidden - i);
+        const int64_t i = (u * Q + q) * W;
+        h_prev[q] = C::carries_h ? load_up_to(r.h_prev + i, s.hidden - i) : Vec<R>{};
+        h[q] = load_up_to(r.h + i, s.hidden - i);
+        dh[q] = load(r.dh + i);
+        if (r.gy) dh[q] += load_up_to(r.gy + i, s.hidden - i);
         if (C::has_cell) {
-          vc_prev[q] = load(c_prev + i);
-          vdc[q] = load(dc + i);
+          c_prev[q] = load(r.c_prev + i);
+          dc[q] = load(r.dc + i);
         }
       }
-      C::backward(kept, vh_prev, vc_prev, vh, vdh, vdc, d, dh_prev, dc_prev);
+      C::backward(kept, h_prev, c_prev, h, dh, dc, d, dh_prev, dc_prev);
       PYSEQ_UNROLL for (int v = 0; v < S; v++) store(block + v * W, d[v]);
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
-        if (C::carries_h) store(dh + unit + q * W, dh_prev[q]);
-        if (C::has_cell) store(dc + unit + q * W, dc_prev[q]);
+        const int64_t i = (u * Q + q) * W;
+        if (C::carries_h) store(r.dh + i, dh_prev[q]);
+        if (C::has_cell) store(r.dc + i, dc_prev[q]);
       }
     }
-  }
 }
 
 // (1b) dh of the step before = dslots W_hh (+ what reached it directly).
