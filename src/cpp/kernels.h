@@ -202,6 +202,16 @@ struct SgdUpdate {
 
 enum class Activation : int32_t { kSigmoid, kTanh, kExp };
 
+// -------------------------------------------------------------------------------------------------- probes
+
+// Work of a known amount, to measure the machine with. Each returns how much it did, and writes a number that depends
+// on all of it to *sink, which holds 0 on entry.
+struct Probes {
+  int64_t (*multiply_add)(int64_t rounds, float* sink) noexcept;           // float32 operations, in registers
+  int64_t (*bfloat16_dot)(int64_t rounds, float* sink) noexcept;           // likewise; may be null: not in this tier
+  int64_t (*read)(const float* data, int64_t size, float* sink) noexcept;  // bytes of data [size], in whole lines
+};
+
 // --------------------------------------------------------------------------------------------------- table
 
 template <class R>
@@ -239,6 +249,7 @@ struct KernelTable {
   int vector_bytes;
   Kernels<float> f32;
   Kernels<double> f64;
+  Probes probes;
 };
 
 }  // namespace pyseq

@@ -12,6 +12,7 @@ const KernelTable* kernel_table() noexcept {
   table.tier = PYSEQ_STRING(PYSEQ_TIER);
   table.vector_bytes = PYSEQ_VECTOR_BYTES;
   fill_simd(table);
+  fill_probe(table);
   fill_dense(table);
   fill_updates(table);
   fill_rnn(table.f32);

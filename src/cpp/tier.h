@@ -11,6 +11,7 @@ namespace PYSEQ_TIER {
 
 // Each family of kernels enters its functions into the tier's table.
 void fill_simd(KernelTable& table) noexcept;
+void fill_probe(KernelTable& table) noexcept;
 void fill_dense(KernelTable& table) noexcept;
 void fill_updates(KernelTable& table) noexcept;
 void fill_rnn(Kernels<float>& kernels) noexcept;

@@ -1,6 +1,7 @@
 #include "bindings/arrays.h"
 #include "runtime/dispatch.h"
 #include "runtime/parallel.h"
+#include "runtime/probe.h"
 
 namespace pyseq {
 
@@ -38,6 +39,32 @@ py::array activation(const std::string& name, const py::array& x) {
   });
 }
 
+Probe probe_named(const std::string& name) {
+  if (name == "multiply_add") return Probe::kMultiplyAdd;
+  if (name == "bfloat16_dot") return Probe::kBfloat16Dot;
+  if (name != "read") reject("name", "multiply_add, bfloat16_dot or read");
+  return Probe::kRead;
+}
+
+py::array_t<double> rates(const std::string& name, int threads, int64_t rounds, const MaybeArray& data, int64_t samples) {
+  const Probe which = probe_named(name);
+  if (!probe_exists(which)) reject("name", "a probe that this tier and CPU have");
+  if ((which == Probe::kRead) != data.has_value()) reject("data", "an array for read, None for others");
+  const float* const numbers = flat<float>(data, "data", -1);
+  const int64_t size = data ? data->size() : 0;
+  py::array_t<double> result(samples);
+  double* const out = result.mutable_data();
+  without_gil([&] { probe_rates(which, threads, rounds, numbers, size, out, samples); });
+  return result;
+}
+
+py::array_t<double> regions(int threads, int64_t steps, double operations, int64_t samples) {
+  py::array_t<double> result(samples);
+  double* const out = result.mutable_data();
+  without_gil([&] { probe_regions(threads, steps, operations, out, samples); });
+  return result;
+}
+
 }  // namespace
 
 void register_runtime(py::module_& m) {
@@ -49,6 +76,12 @@ void register_runtime(py::module_& m) {
   m.def("get_num_threads", &max_threads, "Threads a kernel may use now.");
   m.def("compiler", [] { return PYSEQ_COMPILER; }, "The compiler that built the kernels.");
   m.def("activation", &activation, py::arg("name"), py::arg("x"), "sigmoid, tanh or exp of a flat array.");
+
+  m.def("probe_rates", &rates, py::arg("name"), py::arg("threads"), py::arg("rounds"), py::arg("data"),
+        py::arg("samples"), "Operations or bytes a second.");
+  m.def("has_bfloat16_dot", [] { return probe_exists(Probe::kBfloat16Dot); }, "Whether that probe exists here.");
+  m.def("probe_regions", &regions, py::arg("threads"), py::arg("steps"), py::arg("operations"), py::arg("samples"),
+        "Seconds of a parallel region with barriers.");
 
   py::list cells;
 #define PYSEQ_CELL(id, type, name, gate_count, cell_state) \

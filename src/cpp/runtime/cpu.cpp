@@ -14,9 +14,11 @@ bool cpu_has_avx512() noexcept {
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl");
 }
+bool cpu_has_avx512_bf16() noexcept { return cpu_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #else
 bool cpu_has_avx2() noexcept { return false; }
 bool cpu_has_avx512() noexcept { return false; }
+bool cpu_has_avx512_bf16() noexcept { return false; }
 #endif
 
 }  // namespace pyseq
