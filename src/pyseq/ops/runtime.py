@@ -68,14 +68,20 @@ def _checked_threads(threads: int | None) -> int:
 
 def _peak(name: str, threads: int, seconds: float, data: NDArray[Any] | None = None) -> float:
     """The best of many short samples, in billions a second: disturbance only slows."""
-    rounds, spent = 1, 0.0
-    while spent < _SAMPLE_SECONDS:
-        begun = time.perf_counter()
-        _core.probe_rates(name, threads, rounds, data, 1)
-        spent = time.perf_counter() - begun
+
+    def shortest(rounds: int) -> float:
+        seconds = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            _core.probe_rates(name, threads, rounds, data, 1)
+            seconds.append(time.perf_counter() - begun)
+        return min(seconds)
+
+    rounds = 1
+    while (spent := shortest(rounds)) < _SAMPLE_SECONDS:
         rounds *= 2
     samples = max(3, int(seconds / spent))
-    return float(_core.probe_rates(name, threads, rounds // 2, data, samples).max()) / 1e9
+    return float(_core.probe_rates(name, threads, rounds, data, samples).max()) / 1e9
 
 
 def machine_peaks(threads: int | None = None, *, seconds: float = 0.1) -> MachinePeaks:
