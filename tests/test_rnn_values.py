@@ -3,33 +3,12 @@
 import numpy as np
 import pytest
 import reference
-from helpers import assert_close, assert_gradients_match, random_lengths, random_padded, random_rnn_weights
+from helpers import assert_close, assert_gradients_match
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rnn_cases import CELLS, DTYPES, as_list, problem
 
 from pyseq import Ragged, ops
-
-CELLS = sorted(ops.CELLS)
-DTYPES = ("float32", "float64")
-
-
-def states(cell, rng, batch, hidden, dtype):
-    h = rng.standard_normal((batch, hidden)).astype(dtype)
-    return (h, rng.standard_normal((batch, hidden)).astype(dtype)) if ops.CELLS[cell].has_cell else h
-
-
-def as_list(state):
-    return list(state) if isinstance(state, tuple) else [state]
-
-
-def problem(cell, dtype, batch, steps, inputs, hidden, seed=0, shortest=0):
-    rng = np.random.default_rng(seed)
-    lengths = random_lengths(rng, batch, steps, shortest)
-    x = random_padded(rng, lengths, inputs, dtype)
-    weights = ops.RNNWeights(*random_rnn_weights(rng, ops.CELLS[cell].gates, inputs, hidden, dtype))
-    grad_y = random_padded(rng, lengths, hidden, dtype)
-    initial, grad_final = states(cell, rng, batch, hidden, dtype), states(cell, rng, batch, hidden, dtype)
-    return x, lengths, weights, initial, grad_y, grad_final
 
 
 def assert_matches_twin(cell, x, lengths, weights, initial, grad_y, grad_final, reverse):
@@ -163,7 +142,7 @@ def test_input_gradient_can_be_left_out(cell):
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("cell", ["elman", "elman_relu", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["elman", "elman_relu", "lstm", "lstm_projected", "gru"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_matches_pytorch(cell, reverse):
     torch = pytest.importorskip("torch")
@@ -172,8 +151,10 @@ def test_matches_pytorch(cell, reverse):
     # PyTorch has no layer that runs backwards alone: turn each sequence round.
     turned = [np.r_[np.arange(n)[::-1], np.arange(n, 9)] if reverse else np.arange(9) for n in lengths]
     turn = lambda a: np.stack([row[t] for row, t in zip(a, turned, strict=True)])  # noqa: E731
-    make = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}.get(cell, torch.nn.RNN)
-    options = {"nonlinearity": "relu"} if cell == "elman_relu" else {}
+    make = {"lstm": torch.nn.LSTM, "lstm_projected": torch.nn.LSTM, "gru": torch.nn.GRU}.get(
+        cell, torch.nn.RNN
+    )
+    options = {"elman_relu": {"nonlinearity": "relu"}, "lstm_projected": {"proj_size": 7}}.get(cell, {})
     module = make(5, 11, batch_first=True, dtype=torch.float64, **options)
     for parameter, w in zip(module.parameters(), weights, strict=True):
         parameter.data = torch.tensor(w)
