@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -83,19 +84,11 @@ def random_sequences(rng: np.random.Generator, lengths, n_features: int, dtype="
     return [rng.standard_normal((length, n_features)).astype(dtype) for length in lengths]
 
 
-def random_rnn_weights(
-    rng: np.random.Generator,
-    n_gates: int,
-    n_features: int,
-    hidden_size: int,
-    dtype="float64",
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """weight_ih (G*H, I), weight_hh (G*H, H), bias_ih, bias_hh (G*H,), small: gates stay unsaturated."""
-    bound = 1.0 / np.sqrt(max(hidden_size, 1))
-    rows = n_gates * hidden_size
-    shapes = [(rows, n_features), (rows, hidden_size), (rows,), (rows,)]
-    w_ih, w_hh, b_ih, b_hh = [rng.uniform(-bound, bound, size=shape).astype(dtype) for shape in shapes]
-    return w_ih, w_hh, b_ih, b_hh
+def random_rnn_weights(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]], dtype="float64"):
+    """Weights of these names and shapes as a named tuple, small: gates stay unsaturated."""
+    bound = 1.0 / np.sqrt(max(shapes["weight_hh"][1], 1))
+    values = [rng.uniform(-bound, bound, size=shape).astype(dtype) for shape in shapes.values()]
+    return namedtuple("Weights", shapes)(*values)
 
 
 def one_line(value: object) -> str:

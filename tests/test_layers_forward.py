@@ -7,13 +7,36 @@ import pytest
 import reference
 from helpers import assert_close, assert_same_bits, one_line, pad, random_lengths
 
-from pyseq.layers import GRU, LSTM, POOLINGS, Chain, Conv1d, Dense, Dropout, Elman, Embedding
+from pyseq import ops
+from pyseq.layers import (
+    GRU,
+    LSTM,
+    POOLINGS,
+    Chain,
+    Conv1d,
+    CoupledLSTM,
+    Dense,
+    Dropout,
+    Elman,
+    Embedding,
+    LayerNormLSTM,
+    MinGRU,
+    PeepholeLSTM,
+    ProjectedLSTM,
+)
 from pyseq.ragged import Ragged
 
 ENCODERS = [
     Elman(5, bidirectional=True),
     LSTM(5, num_layers=2, bidirectional=True),
     GRU(5),
+    Elman(5, leak_rate=0.5),
+    PeepholeLSTM(5),
+    CoupledLSTM(5, bidirectional=True),
+    ProjectedLSTM(7, 5, num_layers=2, bidirectional=True),
+    LayerNormLSTM(5, zoneout=0.1, zoneout_cell=0.2),
+    GRU(5, reset="before", recurrent_dropout=0.5),
+    MinGRU(5, bidirectional=True, zoneout=0.1),
     Conv1d(5, 3, causal=False),
     Dense(5, activation="tanh"),
     Chain([Conv1d(6, 3), Dropout(0.5), GRU(4, bidirectional=True), Dense(3)]),
@@ -115,6 +138,49 @@ def test_dropout_acts_between_stacked_layers_only(rng):
     layer = GRU(32, num_layers=2, dropout=0.5).build(3, random_state=0)
     y, _ = layer.forward(x, training=True, rng=rng)
     assert not np.any(y.values == 0)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LSTM(4, recurrent_dropout=0.5),
+        LSTM(4, zoneout=0.5),
+        ProjectedLSTM(4, 3, zoneout_cell=0.5),
+        MinGRU(4, zoneout=0.5),
+        GRU(4, bidirectional=True, reset="before", recurrent_dropout=0.5),
+    ],
+    ids=one_line,
+)
+def test_masks_of_the_state_are_drawn_in_training_from_the_generator_given(rng, layer):
+    x = random_ragged(rng)
+    layer.build(3, random_state=0)
+    first, second, other = [
+        layer.forward(x, training=True, rng=np.random.default_rng(seed))[0].values for seed in (1, 1, 2)
+    ]
+    assert_same_bits(first, second)
+    assert np.any(first != other)
+    assert_same_bits(layer.forward(x)[0].values, layer.forward(x, rng=rng)[0].values)
+    message = r"training with (recurrent_dropout|zoneout\w*) \(0.5\) needs .* rng is None"
+    with pytest.raises(ValueError, match=message):
+        layer.forward(x, training=True)
+
+
+def test_zoneout_keeps_its_rate_of_units_and_their_expectation_at_inference(rng):
+    x = Ragged(np.ones((3000, 1), dtype="float32"), [3000])
+    layer = GRU(8, zoneout=0.25).build(1, random_state=0)
+    y = layer.forward(x, training=True, rng=rng)[0].values
+    assert abs(np.mean(y[1:] == y[:-1]) - 0.25) < 0.15  # frames where the state has settled are equal too
+    weights = ops.RNNWeights(*layer.parameters_.values())
+    rate = np.full(8, 0.25, dtype="float32")
+    expected, _, _ = ops.rnn_forward("gru", x, weights, zoneout_h=rate)
+    assert_same_bits(layer.forward(x)[0].values, expected.values)
+
+
+def test_recurrent_dropout_is_absent_at_inference(rng):
+    x = random_ragged(rng)
+    plain, dropped = LSTM(4), LSTM(4, recurrent_dropout=0.5)
+    outputs = [layer.build(3, random_state=0).forward(x)[0].values for layer in (plain, dropped)]
+    assert_same_bits(*outputs)
 
 
 def test_embedding_takes_tokens_as_a_row_or_a_column(rng):

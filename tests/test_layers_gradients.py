@@ -4,7 +4,23 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients_match, assert_same_bits, one_line, random_lengths
 
-from pyseq.layers import GRU, LSTM, POOLINGS, Chain, Conv1d, Dense, Dropout, Elman, Embedding, FlatParameters
+from pyseq.layers import (
+    GRU,
+    LSTM,
+    POOLINGS,
+    Chain,
+    Conv1d,
+    CoupledLSTM,
+    Dense,
+    Dropout,
+    Elman,
+    Embedding,
+    FlatParameters,
+    LayerNormLSTM,
+    MinGRU,
+    PeepholeLSTM,
+    ProjectedLSTM,
+)
 from pyseq.ragged import Ragged
 
 N_FEATURES = 3
@@ -12,7 +28,20 @@ LENGTHS = np.array([4, 1, 3])
 
 RECURRENT = [
     pytest.param(cls(2, **options, **extra), id=f"{cls.__name__}-{extra}-{options}")
-    for cls, extra in [(Elman, {}), (Elman, {"nonlinearity": "relu"}), (LSTM, {}), (GRU, {})]
+    for cls, extra in [
+        (Elman, {}),
+        (Elman, {"nonlinearity": "relu"}),
+        (Elman, {"leak_rate": 0.4, "recurrent_dropout": 0.3}),
+        (LSTM, {}),
+        (LSTM, {"recurrent_dropout": 0.3, "zoneout": 0.2, "zoneout_cell": 0.4}),
+        (PeepholeLSTM, {}),
+        (CoupledLSTM, {"zoneout_cell": 0.4}),
+        (ProjectedLSTM, {"projection_size": 2, "recurrent_dropout": 0.3}),
+        (LayerNormLSTM, {"zoneout": 0.3}),
+        (GRU, {}),
+        (GRU, {"reset": "before", "recurrent_dropout": 0.3}),
+        (MinGRU, {"zoneout": 0.3}),
+    ]
     for options in [
         {},
         {"bidirectional": True},

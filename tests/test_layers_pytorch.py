@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import assert_close, pack, pad, random_lengths
 
-from pyseq.layers import GRU, LSTM, Conv1d, Elman, Embedding
+from pyseq.layers import GRU, LSTM, Conv1d, Elman, Embedding, ProjectedLSTM
 from pyseq.ragged import Ragged
 
 torch = pytest.importorskip("torch")
@@ -28,6 +28,11 @@ MODULES = {
     "elman_relu": (Elman, torch.nn.RNN, {"nonlinearity": "relu"}),
     "lstm": (LSTM, torch.nn.LSTM, {}),
     "gru": (GRU, torch.nn.GRU, {}),
+    "lstm_projected": (
+        lambda hidden, **options: ProjectedLSTM(hidden, HIDDEN - 2, **options),
+        lambda *sizes, **options: torch.nn.LSTM(*sizes, proj_size=HIDDEN - 2, **options),
+        {},
+    ),
 }
 
 
@@ -44,7 +49,7 @@ def test_two_bidirectional_layers_equal_packed_pytorch(rng, name, dtype):
     module = module_cls(N_FEATURES, HIDDEN, batch_first=True, dtype=getattr(torch, dtype), **stacked)
     assert set(layer.parameters_) == set(dict(module.named_parameters()))
     copy_weights(layer, module)
-    grad = rng.standard_normal((int(lengths.sum()), 2 * HIDDEN)).astype(dtype)
+    grad = rng.standard_normal((int(lengths.sum()), layer.n_features_out_)).astype(dtype)
 
     torch_x = torch.from_numpy(pad(values, lengths)).requires_grad_()
     packed = torch.nn.utils.rnn.pack_padded_sequence(torch_x, lengths, batch_first=True, enforce_sorted=False)

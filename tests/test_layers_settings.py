@@ -11,13 +11,37 @@ from numpy.testing import assert_allclose
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 
-from pyseq.layers import GRU, LSTM, Chain, Conv1d, Dense, Dropout, Elman, Embedding, FlatParameters, Layer
+from pyseq import layers, ops
+from pyseq.layers import (
+    GRU,
+    LSTM,
+    Chain,
+    Conv1d,
+    CoupledLSTM,
+    Dense,
+    Dropout,
+    Elman,
+    Embedding,
+    FlatParameters,
+    Layer,
+    LayerNormLSTM,
+    MinGRU,
+    PeepholeLSTM,
+    ProjectedLSTM,
+)
 from pyseq.ragged import Ragged
 
 LAYERS = [
     Elman(5, nonlinearity="relu"),
     LSTM(5, num_layers=2, bidirectional=True, dropout=0.1),
     GRU(5),
+    Elman(5, leak_rate=0.5),
+    PeepholeLSTM(5, zoneout=0.1, zoneout_cell=0.1),
+    CoupledLSTM(5, bidirectional=True),
+    ProjectedLSTM(5, 3, num_layers=2),
+    LayerNormLSTM(5, recurrent_dropout=0.2),
+    GRU(5, reset="before"),
+    MinGRU(5, num_layers=2, bidirectional=True),
     Conv1d(6, 3, dilation=2, causal=False, activation=None),
     Dense(4, activation="tanh"),
     Dropout(0.3),
@@ -49,8 +73,7 @@ def test_clone_has_the_same_settings_and_no_weights(layer):
 
 @pytest.mark.parametrize("layer", LAYERS, ids=one_line)
 def test_repr_can_be_evaluated(layer):
-    names = {cls.__name__: cls for cls in (Elman, LSTM, GRU, Conv1d, Dense, Dropout, Chain)}
-    assert repr(eval(repr(layer), names)) == repr(layer)
+    assert repr(eval(repr(layer), vars(layers))) == repr(layer)
     assert layer._repr_html_()
 
 
@@ -87,6 +110,17 @@ def test_chain_layer_is_replaced_by_position_without_touching_the_list_given():
         (Elman(2, nonlinearity="sin"), r"'nonlinearity' parameter of Elman must be a str among .* Got 'sin'"),
         (LSTM(2, num_layers=0), r"'num_layers' parameter of LSTM .* Got 0"),
         (LSTM(2, bidirectional="yes"), r"'bidirectional' parameter of LSTM .* Got 'yes'"),
+        (LSTM(2, zoneout=1.0), r"'zoneout' parameter of LSTM must be a float in the range .* Got 1.0"),
+        (LSTM(2, zoneout_cell=-1), r"'zoneout_cell' parameter of LSTM .* Got -1"),
+        (GRU(2, recurrent_dropout=2), r"'recurrent_dropout' parameter of GRU .* Got 2"),
+        (GRU(2, reset="never"), r"'reset' parameter of GRU must be a str among .* Got 'never'"),
+        (
+            Elman(2, leak_rate=0.0),
+            r"'leak_rate' parameter of Elman must be a float in the range \(0",
+        ),
+        (Elman(2, leak_rate=0.5, nonlinearity="relu"), r"leak_rate of Elman must be 1 where nonlinearity is"),
+        (ProjectedLSTM(2, 3), r"projection_size of ProjectedLSTM must be at most hidden_size=2, got 3"),
+        (ProjectedLSTM(2, 0), r"'projection_size' parameter of ProjectedLSTM must be an int .* Got 0"),
         (LSTM(2, dropout=1.0), r"'dropout' parameter of LSTM must be a float in the range .* Got 1.0"),
         (Conv1d(2, 0), r"'kernel_size' parameter of Conv1d .* Got 0"),
         (Conv1d(2, 4, causal=False), r"kernel_size of Conv1d must be odd when causal=False .* got 4"),
@@ -195,7 +229,9 @@ def test_a_seed_means_the_same_weights_in_both_dtypes():
     assert_same_bits(single, double.astype("float32"))
 
 
-@pytest.mark.parametrize("layer", [Elman(16), LSTM(16), GRU(16)], ids=one_line)
+@pytest.mark.parametrize(
+    "layer", [Elman(16), LSTM(16), GRU(16), CoupledLSTM(16), GRU(16, reset="before")], ids=one_line
+)
 def test_recurrent_weights_begin_orthogonal_and_input_weights_glorot_gate_by_gate(layer):
     layer.build(48, dtype="float64", random_state=0)
     gates = layer.parameters_["weight_hh_l0"].reshape(-1, 16, 16)
@@ -216,6 +252,37 @@ def test_biases_begin_at_zero_but_the_forget_gate_at_one():
             assert not np.any(value)
     for other in (GRU(3).build(2), Elman(3).build(2)):
         assert not np.any(other.parameters_["bias_ih_l0"])
+    coupled = CoupledLSTM(3).build(2)
+    assert_same_bits(coupled.parameters_["bias_ih_l0"], np.repeat([-1, 0, 0], 3).astype("float32"))
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value"),
+    [
+        (PeepholeLSTM(3), "peephole_l0", np.zeros((3, 3))),
+        (LayerNormLSTM(3), "gain_ih_l0", np.ones(12)),
+        (LayerNormLSTM(3), "gain_hh_l0", np.ones(12)),
+        (LayerNormLSTM(3), "gain_c_l0", np.ones(3)),
+        (LayerNormLSTM(3), "bias_c_l0", np.zeros(3)),
+        (Elman(3, leak_rate=0.25), "leak_l0", np.full(3, 0.25)),
+        (MinGRU(3), "weight_hh_l0", np.zeros((0, 3))),
+    ],
+    ids=lambda value: one_line(value) if isinstance(value, Layer) else None,
+)
+def test_what_else_a_cell_has_begins_where_it_changes_least(layer, name, value):
+    assert_same_bits(layer.build(2).parameters_[name], value.astype("float32"))
+
+
+def test_a_projection_begins_with_orthonormal_columns_in_its_recurrent_weights():
+    layer = ProjectedLSTM(16, 6).build(5, dtype="float64", random_state=0)
+    for gate in layer.parameters_["weight_hh_l0"].reshape(-1, 16, 6):
+        assert_allclose(gate.T @ gate, np.eye(6), atol=1e-12)
+    assert layer.parameters_["weight_hr_l0"].shape == (6, 16)
+
+
+def test_every_cell_has_a_layer():
+    recurrent = [layer for layer in LAYERS if isinstance(layer, layers.recurrent.RecurrentLayer)]
+    assert {layer._cell() for layer in [*recurrent, Elman(1)]} == set(ops.CELLS)
 
 
 @pytest.mark.parametrize(

@@ -29,22 +29,48 @@ def from_parts(parts):
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
-def rnn_case(rng, cell, n_features=3, hidden_size=2, lengths=LENGTHS):
+def assert_parts_equal(state, expected):
+    for part, other in zip(as_parts(state), as_parts(expected), strict=True):
+        assert_array_equal(part, other)
+
+
+def shapes_of(cell, n_features, hidden_size):
+    """Shapes of a cell's weights, and lengths of the parts of its state; a projection has 2/3 H numbers."""
+    twin = reference.CELLS[cell]
+    sizes = [hidden_size] * twin.n_states
+    if cell == "lstm_projected":
+        sizes[0] = 2 * hidden_size // 3
+        return twin.shapes(n_features, hidden_size, sizes[0]), sizes
+    return twin.shapes(n_features, hidden_size), sizes
+
+
+def rnn_case(rng, cell, n_features=3, hidden_size=3, lengths=LENGTHS):
     """x, weights, parts of the initial state; gradients of a linear loss by output and final state."""
-    n_gates, n_states = reference.CELLS[cell].n_gates, reference.CELLS[cell].n_states
     x = random_padded(rng, lengths, n_features)
-    weights = reference.RNNWeights(*random_rnn_weights(rng, n_gates, n_features, hidden_size))
-    initial = [rng.standard_normal((len(lengths), hidden_size)) for _ in range(n_states)]
-    grad_output = rng.standard_normal((*x.shape[:2], hidden_size))
-    grad_final = [rng.standard_normal((len(lengths), hidden_size)) for _ in range(n_states)]
+    shapes, sizes = shapes_of(cell, n_features, hidden_size)
+    weights = random_rnn_weights(rng, shapes)
+    initial = [rng.standard_normal((len(lengths), size)) for size in sizes]
+    grad_output = rng.standard_normal((*x.shape[:2], sizes[0]))
+    grad_final = [rng.standard_normal((len(lengths), size)) for size in sizes]
     return x, weights, initial, grad_output, grad_final
 
 
+def random_masks(rng, x, initial):
+    """A recurrent mask, and zoneout of every part of the state; also fractions, as at inference."""
+    batch, steps, _ = x.shape
+    recurrent = rng.integers(0, 2, initial[0].shape) * 1.25
+    zones = [rng.choice([0.0, 0.3, 1.0], (batch, steps, part.shape[1])) for part in initial]
+    return reference.Masks(recurrent, *zones)
+
+
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("cell", reference.CELLS)
-def test_rnn_gradients_are_central_differences(rng, cell, reverse):
+def test_rnn_gradients_are_central_differences(rng, cell, reverse, masked):
     x, weights, initial, grad_output, grad_final = rnn_case(rng, cell)
     options = {"initial_state": from_parts(initial), "lengths": LENGTHS, "reverse": reverse}
+    if masked:
+        options["masks"] = random_masks(rng, x, initial)
 
     def loss():
         output, final = reference.rnn_forward(cell, x, weights, **options)
@@ -64,7 +90,7 @@ def test_rnn_absent_states_and_gradients_are_zeros(rng, cell):
     given = reference.rnn_forward(cell, x, weights, zeros, LENGTHS)
     absent = reference.rnn_forward(cell, x, weights, None, LENGTHS)
     assert_array_equal(given[0], absent[0])
-    assert_array_equal(given[1], absent[1])
+    assert_parts_equal(given[1], absent[1])
 
     given = reference.rnn_backward(cell, x, weights, 0 * grad_output, zeros, zeros, LENGTHS)
     absent = reference.rnn_backward(cell, x, weights, lengths=LENGTHS)
@@ -78,10 +104,26 @@ def test_rnn_reverse_is_forward_of_the_mirrored_sequence(rng, cell):
     mirrored, final = reference.rnn_forward(cell, x[:, ::-1], weights, from_parts(initial))
     output, final_reverse = reference.rnn_forward(cell, x, weights, from_parts(initial), reverse=True)
     assert_array_equal(output, mirrored[:, ::-1])
-    assert_array_equal(final_reverse, final)
+    assert_parts_equal(final_reverse, final)
 
 
 @pytest.mark.parametrize("cell", reference.CELLS)
+def test_rnn_masks_that_change_nothing_and_everything(rng, cell):
+    x, weights, initial, _, _ = rnn_case(rng, cell)
+    state = from_parts(initial)
+    plain, final = reference.rnn_forward(cell, x, weights, state, LENGTHS)
+    ones = reference.Masks(np.ones_like(initial[0]), *[np.zeros(part.shape[1]) for part in initial])
+    same, same_final = reference.rnn_forward(cell, x, weights, state, LENGTHS, masks=ones)
+    assert_array_equal(same, plain)
+    assert_parts_equal(same_final, final)
+    still = reference.Masks(None, *[np.ones(part.shape[1]) for part in initial])
+    output, still_final = reference.rnn_forward(cell, x, weights, state, LENGTHS, masks=still)
+    for b, length in enumerate(LENGTHS):
+        assert_array_equal(output[b, :length], np.tile(initial[0][b], (length, 1)))
+    assert_parts_equal(still_final, tuple(initial))
+
+
+@pytest.mark.parametrize("cell", ["elman", "elman_relu", "lstm", "lstm_projected", "gru"])
 def test_rnn_equals_pytorch(rng, cell):
     torch = pytest.importorskip("torch")
     lengths = [3, 5, 1]
@@ -90,9 +132,10 @@ def test_rnn_equals_pytorch(rng, cell):
         "elman": lambda i, h: torch.nn.RNN(i, h, batch_first=True),
         "elman_relu": lambda i, h: torch.nn.RNN(i, h, batch_first=True, nonlinearity="relu"),
         "lstm": lambda i, h: torch.nn.LSTM(i, h, batch_first=True),
+        "lstm_projected": lambda i, h: torch.nn.LSTM(i, h, batch_first=True, proj_size=2),
         "gru": lambda i, h: torch.nn.GRU(i, h, batch_first=True),
     }
-    module = modules[cell](3, 2).double()
+    module = modules[cell](3, 3).double()
     with torch.no_grad():
         for name, value in weights._asdict().items():
             getattr(module, f"{name}_l0").copy_(torch.from_numpy(value))
@@ -308,7 +351,7 @@ def test_sgd_equals_pytorch(rng, momentum, nesterov):
 def test_twins_never_read_padding_and_return_zeros_there(rng):
     padding = padding_mask(LENGTHS, max(LENGTHS))
     x, weights, _, grad_output, _ = rnn_case(rng, "gru")
-    weight = rng.standard_normal((2, 3, 3))
+    weight = rng.standard_normal((3, 3, 3))
     results = [
         reference.rnn_forward("gru", x, weights, lengths=LENGTHS)[0],
         reference.rnn_backward("gru", x, weights, grad_output, lengths=LENGTHS)[0],

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits, random_lengths, random_padded, random_rnn_weights
+from helpers import assert_same_bits
+from rnn_cases import as_list, problem
 from threadpoolctl import threadpool_limits
 
 from pyseq import ops
@@ -11,28 +12,15 @@ from pyseq import ops
 SIZES = [(7, 12, 5, 19), (64, 60, 16, 48), (1, 60, 30, 256), (3, 20, 16, 640)]
 
 
-def flatten(value):
-    if value is None:
-        return []
-    if isinstance(value, tuple):
-        return [a for v in value for a in flatten(v)]
-    return [np.asarray(value)]
-
-
 def run(cell, x, lengths, weights, initial, grad_y, reverse, keep_tape=True):
     y, final, tape = ops.rnn_forward(
         cell, x, weights, initial_state=initial, lengths=lengths, reverse=reverse, keep_tape=keep_tape
     )
-    return flatten((y, final)) + (flatten(tuple(ops.rnn_backward(tape, grad_y))) if keep_tape else [])
+    return as_list((y, final)) + (as_list(tuple(ops.rnn_backward(tape, grad_y))) if keep_tape else [])
 
 
-def problem(cell, dtype, batch, steps, inputs, hidden):
-    rng = np.random.default_rng(5)
-    lengths = random_lengths(rng, batch, steps)
-    x, grad_y = random_padded(rng, lengths, inputs, dtype), random_padded(rng, lengths, hidden, dtype)
-    weights = ops.RNNWeights(*random_rnn_weights(rng, ops.CELLS[cell].gates, inputs, hidden, dtype))
-    h0 = rng.standard_normal((batch, hidden)).astype(dtype)
-    return x, lengths, weights, (h0, h0[::-1].copy()) if ops.CELLS[cell].has_cell else h0, grad_y
+def case(cell, dtype, batch, steps, inputs, hidden):
+    return problem(cell, dtype, batch, steps, inputs, hidden, seed=5, shortest=1)[:5]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -40,7 +28,7 @@ def problem(cell, dtype, batch, steps, inputs, hidden):
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("cell", sorted(ops.CELLS))
 def test_results_do_not_depend_on_threads_or_repetition(cell, sizes, dtype, reverse):
-    arguments = (cell, *problem(cell, dtype, *sizes), reverse)
+    arguments = (cell, *case(cell, dtype, *sizes), reverse)
     expected = run(*arguments)
     for threads in (1, 2, 3, 2):
         with threadpool_limits(threads, user_api="openmp"):
@@ -53,8 +41,8 @@ def test_results_do_not_depend_on_threads_or_repetition(cell, sizes, dtype, reve
 @pytest.mark.parametrize("sizes", SIZES[:3])
 @pytest.mark.parametrize("cell", sorted(ops.CELLS))
 def test_outputs_do_not_depend_on_batch_or_padding(cell, sizes, dtype, reverse):
-    x, lengths, weights, initial, grad_y = problem(cell, dtype, *sizes)
-    at_grad_x = 1 + len(flatten(initial))  # after the output and the final state
+    x, lengths, weights, initial, grad_y = case(cell, dtype, *sizes)
+    at_grad_x = 1 + len(as_list(initial))  # after the output and the final state
     together = run(cell, x, lengths, weights, initial, grad_y, reverse)
     y, grad_x = together[0], together[at_grad_x]
     pick = lambda state, rows: tuple(s[rows] for s in state) if isinstance(state, tuple) else state[rows]  # noqa: E731
@@ -76,7 +64,7 @@ def test_outputs_do_not_depend_on_batch_or_padding(cell, sizes, dtype, reverse):
 
 @pytest.mark.parametrize("cell", sorted(ops.CELLS))
 def test_padding_is_never_read(cell):
-    x, lengths, weights, initial, grad_y = problem(cell, "float32", 8, 9, 4, 12)
+    x, lengths, weights, initial, grad_y = case(cell, "float32", 8, 9, 4, 12)
     poisoned = run(
         cell, x, lengths, weights, initial, grad_y, False
     )  # x and grad_y hold NaN beyond the lengths
@@ -87,7 +75,7 @@ def test_padding_is_never_read(cell):
 
 
 def test_inputs_are_not_written():
-    x, lengths, weights, initial, grad_y = problem("lstm", "float32", 8, 9, 4, 12)
+    x, lengths, weights, initial, grad_y = case("lstm", "float32", 8, 9, 4, 12)
     before = [a.copy() for a in (x, lengths, grad_y, *weights, *initial)]
     run("lstm", x, lengths, weights, initial, grad_y, True)
     for a, b in zip((x, lengths, grad_y, *weights, *initial), before, strict=True):

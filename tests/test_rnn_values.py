@@ -3,33 +3,12 @@
 import numpy as np
 import pytest
 import reference
-from helpers import assert_close, assert_gradients_match, random_lengths, random_padded, random_rnn_weights
+from helpers import assert_close, assert_gradients_match
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rnn_cases import CELLS, DTYPES, as_list, problem
 
 from pyseq import Ragged, ops
-
-CELLS = sorted(ops.CELLS)
-DTYPES = ("float32", "float64")
-
-
-def states(cell, rng, batch, hidden, dtype):
-    h = rng.standard_normal((batch, hidden)).astype(dtype)
-    return (h, rng.standard_normal((batch, hidden)).astype(dtype)) if ops.CELLS[cell].has_cell else h
-
-
-def as_list(state):
-    return list(state) if isinstance(state, tuple) else [state]
-
-
-def problem(cell, dtype, batch, steps, inputs, hidden, seed=0, shortest=0):
-    rng = np.random.default_rng(seed)
-    lengths = random_lengths(rng, batch, steps, shortest)
-    x = random_padded(rng, lengths, inputs, dtype)
-    weights = ops.RNNWeights(*random_rnn_weights(rng, ops.CELLS[cell].gates, inputs, hidden, dtype))
-    grad_y = random_padded(rng, lengths, hidden, dtype)
-    initial, grad_final = states(cell, rng, batch, hidden, dtype), states(cell, rng, batch, hidden, dtype)
-    return x, lengths, weights, initial, grad_y, grad_final
 
 
 def assert_matches_twin(cell, x, lengths, weights, initial, grad_y, grad_final, reverse):
@@ -163,7 +142,7 @@ def test_input_gradient_can_be_left_out(cell):
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("cell", ["elman", "elman_relu", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["elman", "elman_relu", "lstm", "lstm_projected", "gru"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_matches_pytorch(cell, reverse):
     torch = pytest.importorskip("torch")
@@ -172,8 +151,10 @@ def test_matches_pytorch(cell, reverse):
     # PyTorch has no layer that runs backwards alone: turn each sequence round.
     turned = [np.r_[np.arange(n)[::-1], np.arange(n, 9)] if reverse else np.arange(9) for n in lengths]
     turn = lambda a: np.stack([row[t] for row, t in zip(a, turned, strict=True)])  # noqa: E731
-    make = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}.get(cell, torch.nn.RNN)
-    options = {"nonlinearity": "relu"} if cell == "elman_relu" else {}
+    make = {"lstm": torch.nn.LSTM, "lstm_projected": torch.nn.LSTM, "gru": torch.nn.GRU}.get(
+        cell, torch.nn.RNN
+    )
+    options = {"elman_relu": {"nonlinearity": "relu"}, "lstm_projected": {"proj_size": 7}}.get(cell, {})
     module = make(5, 11, batch_first=True, dtype=torch.float64, **options)
     for parameter, w in zip(module.parameters(), weights, strict=True):
         parameter.data = torch.tensor(w)
@@ -201,3 +182,57 @@ def test_matches_pytorch(cell, reverse):
         assert_close(a, parameter.grad.numpy(), "gradient")
     for a, b in zip(as_list(grad_initial), t_state, strict=True):
         assert_close(a, b.grad[0].numpy(), "gradient")
+
+
+@pytest.mark.parametrize(
+    ("cell", "name", "shape", "message"),
+    [
+        (
+            "lstm",
+            "weight_hh",
+            (12, 4),
+            r"weight_hh has shape \(12, 4\), expected \(4 \* hidden_size, hid",
+        ),
+        ("lstm_peephole", "peephole", (2, 4), r"peephole has shape \(2, 4\), expected \(3, 4\)"),
+        ("elman_leaky", "leak", (1, 4), r"leak has shape \(1, 4\), expected \(4,\)"),
+        (
+            "lstm_projected",
+            "weight_hr",
+            (4,),
+            r"weight_hr has shape \(4,\), expected \(projection_size, hid",
+        ),
+        ("lstm_projected", "weight_hh", (16, 4), r"weight_hh has shape \(16, 4\), expected \(16, 2\)"),
+        ("lstm_layer_norm", "gain_hh", (15,), r"gain_hh has shape \(15,\), expected \(16,\)"),
+        (
+            "mingru",
+            "weight_hh",
+            (4, 4),
+            r"weight_hh has shape \(4, 4\), expected \(0 \* hidden_size, hid",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(cell, name, shape, message):
+    x, _, weights, *_ = problem(cell, "float32", 2, 3, 5, 4)
+    x = np.nan_to_num(x)
+    with pytest.raises(ValueError, match=message):
+        ops.rnn_forward(cell, x, weights._replace(**{name: np.zeros(shape, "float32")}))
+    with pytest.raises(TypeError, match=f"{name} has dtype float64, but x has float32"):
+        ops.rnn_forward(cell, x, weights._replace(**{name: getattr(weights, name).astype("float64")}))
+    n = len(weights)
+    with pytest.raises(ValueError, match=f"weights has {n + 1} arrays, expected {n}: weight_ih"):
+        ops.rnn_forward(cell, x, (*weights, weights[0]))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_cells_say_what_they_take(cell):
+    info = ops.CELLS[cell]
+    shapes = info.shapes(5, 4, 2 if info.projects else None)
+    assert tuple(shapes) == info.weights._fields
+    assert info.weights._fields[:4] == ops.RNNWeights._fields
+    assert shapes["weight_ih"] == (info.gates * 4, 5)
+    x, lengths, weights, *_ = problem(cell, "float32", 2, 3, 5, 4)
+    assert {name: array.shape for name, array in weights._asdict().items()} == shapes
+    y, _, tape = ops.rnn_forward(cell, x, weights, lengths=lengths)
+    gradient = ops.rnn_backward(tape, y)[1]
+    assert type(gradient) is info.weights
+    assert [g.shape for g in gradient] == [w.shape for w in weights]

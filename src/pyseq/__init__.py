@@ -10,7 +10,21 @@ Estimators take ragged lists of arrays and behave as scikit-learn's do::
 
 from pyseq import _openmp, ops  # noqa: F401  (_openmp first: it loads the kernels)
 from pyseq.estimators import CTCTranscriber, SequenceClassifier
-from pyseq.layers import GRU, LSTM, Chain, Conv1d, Dense, Dropout, Elman, Embedding
+from pyseq.layers import (
+    GRU,
+    LSTM,
+    Chain,
+    Conv1d,
+    CoupledLSTM,
+    Dense,
+    Dropout,
+    Elman,
+    Embedding,
+    LayerNormLSTM,
+    MinGRU,
+    PeepholeLSTM,
+    ProjectedLSTM,
+)
 from pyseq.ragged import Ragged
 
 __version__ = "0.1.0"
@@ -21,10 +35,15 @@ __all__ = [
     "CTCTranscriber",
     "Chain",
     "Conv1d",
+    "CoupledLSTM",
     "Dense",
     "Dropout",
     "Elman",
     "Embedding",
+    "LayerNormLSTM",
+    "MinGRU",
+    "PeepholeLSTM",
+    "ProjectedLSTM",
     "Ragged",
     "SequenceClassifier",
     "__version__",

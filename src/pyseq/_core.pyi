@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-CELLS: tuple[tuple[str, int, int, bool], ...]
+CELLS: tuple[tuple[str, int, int, int, bool], ...]
 
 def active_tier() -> str: ...
 def available_tiers() -> list[str]: ...
@@ -49,13 +49,14 @@ def sgd_update(
 ) -> None: ...
 def squared_norm(values: Array) -> float: ...
 def rnn_forward_whole(
-    cell: int, reverse: bool, x: Any, weights: Any, state: Any, keep_tape: bool
+    cell: int, reverse: bool, x: Any, weights: Any, extra: Array | None, state: Any, keep_tape: bool
 ) -> tuple[Array, Any, Array | None] | None: ...
 def rnn_backward_whole(
     cell: int,
     reverse: bool,
     x: Array,
     weights: Any,
+    extra: Array | None,
     state: Any,
     y: Array,
     tape: Array,
@@ -73,8 +74,12 @@ def rnn_forward(
     weight_hh: Array,
     bias_ih: Array,
     bias_hh: Array,
+    extra: Array | None,
     h0: Array | None,
     c0: Array | None,
+    recurrent_mask: Array | None,
+    zoneout_h: Array | None,
+    zoneout_c: Array | None,
     y: Array,
     y_start: Array,
     keep_tape: bool,
@@ -90,8 +95,12 @@ def rnn_backward(
     weight_hh: Array,
     bias_ih: Array,
     bias_hh: Array,
+    extra: Array | None,
     h0: Array | None,
     c0: Array | None,
+    recurrent_mask: Array | None,
+    zoneout_h: Array | None,
+    zoneout_c: Array | None,
     y: Array,
     y_start: Array,
     tape: Array,

@@ -14,12 +14,12 @@ from reference.dense import dense, dense_backward, embedding, embedding_backward
 from reference.losses import softmax_cross_entropy
 from reference.optimizers import adam_update, sgd_update, squared_norm
 from reference.pooling import POOLINGS, pool, pool_backward
-from reference.rnn import CELLS, RNNWeights, rnn_backward, rnn_forward
+from reference.rnn import CELLS, Masks, rnn_backward, rnn_forward
 
 __all__ = [
     "CELLS",
     "POOLINGS",
-    "RNNWeights",
+    "Masks",
     "adam_update",
     "conv1d",
     "conv1d_backward",

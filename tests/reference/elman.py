@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reference.cell import Cell
+from reference.cell import gated_cell
 
 
 def tanh_step(gx, gh, state):
@@ -27,5 +27,5 @@ def relu_step_backward(h_new, grad_state):
     return grad_gates, grad_gates, (np.zeros_like(h_new),)
 
 
-ELMAN_TANH = Cell(n_gates=1, n_states=1, step=tanh_step, step_backward=tanh_step_backward)
-ELMAN_RELU = Cell(n_gates=1, n_states=1, step=relu_step, step_backward=relu_step_backward)
+ELMAN_TANH = gated_cell(n_gates=1, n_states=1, gates=tanh_step, gates_backward=tanh_step_backward)
+ELMAN_RELU = gated_cell(n_gates=1, n_states=1, gates=relu_step, gates_backward=relu_step_backward)

@@ -8,7 +8,7 @@ The reset gate scales the recurrent product, bias_hh included, and not h itself.
 
 import numpy as np
 
-from reference.cell import Cell, sigmoid
+from reference.cell import gated_cell, sigmoid
 
 
 def step(gx, gh, state):
@@ -36,4 +36,4 @@ def step_backward(tape, grad_state):
     return grad_gx, grad_gh, (grad_h_new * z,)
 
 
-GRU = Cell(n_gates=3, n_states=1, step=step, step_backward=step_backward)
+GRU = gated_cell(n_gates=3, n_states=1, gates=step, gates_backward=step_backward)

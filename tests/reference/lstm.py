@@ -9,7 +9,7 @@ The state is (h, c).
 
 import numpy as np
 
-from reference.cell import Cell, sigmoid
+from reference.cell import gated_cell, sigmoid
 
 
 def step(gx, gh, state):
@@ -45,4 +45,4 @@ def step_backward(tape, grad_state):
     return grad_gates, grad_gates, (np.zeros_like(c), grad_c)
 
 
-LSTM = Cell(n_gates=4, n_states=2, step=step, step_backward=step_backward)
+LSTM = gated_cell(n_gates=4, n_states=2, gates=step, gates_backward=step_backward)

@@ -7,12 +7,16 @@ namespace pyseq {
 namespace {
 
 struct CellInfo {
-  int64_t gates;
+  int64_t gates, recurrent_gates;
   bool has_cell;
+  int64_t extra_rows;
+  bool projects() const { return extra_rows == kOutputRows; }
+  int64_t extra_rows_of(const RnnProblem& p) const { return projects() ? p.output : extra_rows; }
 };
 CellInfo cell_info(int code) {
   static const CellInfo all[] = {
-#define PYSEQ_CELL(id, type, name, gate_count, cell_state) {gate_count, cell_state},
+#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows) \
+  {gate_count, recurrent_count, cell_state, extra_rows},
 #include "rnn/cells.def"
 #undef PYSEQ_CELL
   };
@@ -20,19 +24,43 @@ CellInfo cell_info(int code) {
   return all[code];
 }
 
-RnnProblem problem(int cell, bool reverse, int64_t input, int64_t hidden, const py::array& lengths,
-                   const py::array& x_start, const py::array& y_start) {
+// Of a cell whose c is as long as its h, weight_ih says nothing new.
+RnnProblem problem(const CellInfo& info, int cell, bool reverse, int64_t input, int64_t output, const py::array& weight_ih,
+                   const py::array& lengths, const py::array& x_start, const py::array& y_start) {
   const int64_t batch = lengths.size();
-  return {static_cast<Cell>(cell), reverse, batch, input, hidden, flat<int64_t>(lengths, "lengths", batch),
+  const int64_t hidden = info.projects() && weight_ih.ndim() == 2 ? weight_ih.shape(0) / info.gates : output;
+  return {static_cast<Cell>(cell), reverse, false, batch, input, hidden, output, flat<int64_t>(lengths, "lengths", batch),
           flat<int64_t>(x_start, "x_start", batch), flat<int64_t>(y_start, "y_start", batch)};
 }
 
 template <class R>
 RnnWeights<R> weights(const CellInfo& info, const RnnProblem& p, const py::array& weight_ih, const py::array& weight_hh,
-                      const py::array& bias_ih, const py::array& bias_hh) {
-  const int64_t rows = info.gates * p.hidden;
-  return {flat<R>(weight_ih, "weight_ih", rows * p.input), flat<R>(weight_hh, "weight_hh", rows * p.hidden),
-          flat<R>(bias_ih, "bias_ih", rows), flat<R>(bias_hh, "bias_hh", rows)};
+                      const py::array& bias_ih, const py::array& bias_hh, const MaybeArray& extra) {
+  const int64_t rows = info.gates * p.hidden, recurrent_rows = info.recurrent_gates * p.hidden;
+  const int64_t more = info.extra_rows_of(p) * p.hidden;
+  if (more > 0 && !extra) reject("extra", "an array for this cell");
+  return {flat<R>(weight_ih, "weight_ih", rows * p.input), flat<R>(weight_hh, "weight_hh", recurrent_rows * p.output),
+          flat<R>(bias_ih, "bias_ih", rows), flat<R>(bias_hh, "bias_hh", recurrent_rows), flat<R>(extra, "extra", more)};
+}
+
+// Rows of zoneout beside the frames of y, or one for all of them.
+template <class R>
+const R* zoneout(const MaybeArray& a, const char* name, int64_t width, int64_t count, int64_t& stride) {
+  const Rows<R> z = rows<R>(a, name);
+  if (z.data && (z.width != width || (z.count != count && z.count != 1))) reject(name, "one row, or one for each of y");
+  stride = z.count == 1 ? 0 : z.stride;
+  return z.data;
+}
+template <class R>
+RnnMasks<R> masks(const CellInfo& info, RnnProblem& p, const MaybeArray& recurrent, const MaybeArray& h,
+                  const MaybeArray& c, int64_t count) {
+  RnnMasks<R> m{};
+  m.recurrent = flat<R>(recurrent, "recurrent_mask", p.batch * p.output);
+  if (m.recurrent && info.recurrent_gates == 0) reject("recurrent_mask", "none: this cell has no recurrent product");
+  m.zoneout_h = zoneout<R>(h, "zoneout_h", p.output, count, m.zoneout_h_stride);
+  m.zoneout_c = zoneout<R>(c, "zoneout_c", p.hidden, count, m.zoneout_c_stride);
+  p.masked = m.recurrent || m.zoneout_h || m.zoneout_c;
+  return m;
 }
 
 template <class R>
@@ -43,11 +71,12 @@ py::object new_tape(RnnForward<R>& a) {
   return bytes;
 }
 
-// New arrays for all gradients of the weights and of the initial state, in this order.
+// New arrays for all gradients of the weights, of extra rows where there are any, and of the initial state.
 template <class R>
 py::list new_gradients(RnnBackward<R>& a, const CellInfo& info) {
   const RnnProblem& p = a.problem;
-  const int64_t rows = info.gates * p.hidden;
+  const int64_t rows = info.gates * p.hidden, recurrent_rows = info.recurrent_gates * p.hidden;
+  const int64_t extra_rows = info.extra_rows_of(p);
   py::list all;
   const auto add = [&](std::vector<py::ssize_t> shape) {
     py::array_t<R> array = empty_array<R>(std::move(shape));
@@ -55,35 +84,37 @@ py::list new_gradients(RnnBackward<R>& a, const CellInfo& info) {
     return array.mutable_data();
   };
   a.grad_weight_ih = add({rows, p.input});
-  a.grad_weight_hh = add({rows, p.hidden});
+  a.grad_weight_hh = add({recurrent_rows, p.output});
   a.grad_bias_ih = add({rows});
-  a.grad_bias_hh = add({rows});
-  a.grad_h0 = add({p.batch, p.hidden});
+  a.grad_bias_hh = add({recurrent_rows});
+  if (extra_rows > 0) a.grad_extra = add({extra_rows, p.hidden});
+  a.grad_h0 = add({p.batch, p.output});
   if (info.has_cell) a.grad_c0 = add({p.batch, p.hidden});
   return all;
 }
 
 py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
                       const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
-                      const py::array& bias_hh, const MaybeArray& h0, const MaybeArray& c0, const py::array& y,
-                      const py::array& y_start, bool keep_tape) {
+                      const py::array& bias_hh, const MaybeArray& extra, const MaybeArray& h0, const MaybeArray& c0,
+                      const MaybeArray& recurrent_mask, const MaybeArray& zoneout_h, const MaybeArray& zoneout_c,
+                      const py::array& y, const py::array& y_start, bool keep_tape) {
   const CellInfo info = cell_info(cell);
   return by_dtype(x, "x", [&](auto zero) -> py::tuple {
     using R = decltype(zero);
     const Rows<R> in = rows<R>(x, "x"), out = rows<R>(y, "y", true);
     RnnForward<R> a{};
-    a.problem = problem(cell, reverse, in.width, out.width, lengths, x_start, y_start);
+    a.problem = problem(info, cell, reverse, in.width, out.width, weight_ih, lengths, x_start, y_start);
     check_frames(a.problem.x_start, a.problem.lengths, a.problem.batch, in.count, "x_start");
     check_frames(a.problem.y_start, a.problem.lengths, a.problem.batch, out.count, "y_start");
-    a.weights = weights<R>(info, a.problem, weight_ih, weight_hh, bias_ih, bias_hh);
-    const int64_t states = a.problem.batch * a.problem.hidden;
+    a.weights = weights<R>(info, a.problem, weight_ih, weight_hh, bias_ih, bias_hh, extra);
+    a.masks = masks<R>(info, a.problem, recurrent_mask, zoneout_h, zoneout_c, out.count);
     a.x = in.data;
     a.x_stride = in.stride;
     a.y = out.data;
     a.y_stride = out.stride;
-    a.h0 = flat<R>(h0, "h0", states);
-    a.c0 = flat<R>(c0, "c0", states);
-    py::array_t<R> h_last({a.problem.batch, a.problem.hidden});
+    a.h0 = flat<R>(h0, "h0", a.problem.batch * a.problem.output);
+    a.c0 = flat<R>(c0, "c0", a.problem.batch * a.problem.hidden);
+    py::array_t<R> h_last({a.problem.batch, a.problem.output});
     a.h_last = h_last.mutable_data();
     py::object c_last = py::none(), tape = py::none();
     if (info.has_cell) {
@@ -103,8 +134,9 @@ py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::arra
 
 py::list rnn_backward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
                        const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
-                       const py::array& bias_hh, const MaybeArray& h0, const MaybeArray& c0, const py::array& y,
-                       const py::array& y_start, const py::array& tape, const MaybeArray& grad_y,
+                       const py::array& bias_hh, const MaybeArray& extra, const MaybeArray& h0, const MaybeArray& c0,
+                       const MaybeArray& recurrent_mask, const MaybeArray& zoneout_h, const MaybeArray& zoneout_c,
+                       const py::array& y, const py::array& y_start, const py::array& tape, const MaybeArray& grad_y,
                        const MaybeArray& grad_h_last, const MaybeArray& grad_c_last, const MaybeArray& grad_x,
                        const MaybeArray& grad_x_start) {
   const CellInfo info = cell_info(cell);
@@ -113,24 +145,26 @@ py::list rnn_backward(int cell, bool reverse, const py::array& x, const py::arra
     const Rows<R> in = rows<R>(x, "x"), out = rows<R>(y, "y");
     const Rows<R> gy = rows<R>(grad_y, "grad_y"), gx = rows<R>(grad_x, "grad_x", true);
     RnnBackward<R> a{};
-    const RnnProblem& p = a.problem = problem(cell, reverse, in.width, out.width, lengths, x_start, y_start);
+    a.problem = problem(info, cell, reverse, in.width, out.width, weight_ih, lengths, x_start, y_start);
+    a.masks = masks<R>(info, a.problem, recurrent_mask, zoneout_h, zoneout_c, out.count);
+    const RnnProblem& p = a.problem;
     check_frames(p.x_start, p.lengths, p.batch, in.count, "x_start");
     check_frames(p.y_start, p.lengths, p.batch, out.count, "y_start");
     if (gy.data && (gy.count != out.count || gy.width != out.width)) reject("grad_y", "the shape of y");
     if (gx.data && gx.width != in.width) reject("grad_x", "a column for each of x");
     a.tape = flat<uint8_t>(tape, "tape", kernels<R>().rnn_tape(p), true);
-    a.weights = weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh);
-    const int64_t states = p.batch * p.hidden;
+    a.weights = weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh, extra);
+    const int64_t h_size = p.batch * p.output, c_size = p.batch * p.hidden;
     a.x = in.data;
     a.x_stride = in.stride;
     a.y = out.data;
     a.y_stride = out.stride;
-    a.h0 = flat<R>(h0, "h0", states);
-    a.c0 = flat<R>(c0, "c0", states);
+    a.h0 = flat<R>(h0, "h0", h_size);
+    a.c0 = flat<R>(c0, "c0", c_size);
     a.grad_y = gy.data;
     a.grad_y_stride = gy.stride;
-    a.grad_h_last = flat<R>(grad_h_last, "grad_h_last", states);
-    a.grad_c_last = flat<R>(grad_c_last, "grad_c_last", states);
+    a.grad_h_last = flat<R>(grad_h_last, "grad_h_last", h_size);
+    a.grad_c_last = flat<R>(grad_c_last, "grad_c_last", c_size);
     a.grad_x = gx.data;
     a.grad_x_stride = gx.stride;
     if (grad_x) {
@@ -190,30 +224,38 @@ bool state_of(py::handle state, const CellInfo& info, const RnnProblem& p, const
     second = PyTuple_GET_ITEM(state.ptr(), 1);
     if (!second.is_none() && !(c = data_of<R>(second, {p.batch, p.hidden}))) return false;
   }
-  return first.is_none() || (h = data_of<R>(first, {p.batch, p.hidden}));
+  return first.is_none() || (h = data_of<R>(first, {p.batch, p.output}));
 }
 
 // x and weights as kernels want them; false where something is not as usual.
 template <class R>
-bool whole_of(Whole<R>& w, const CellInfo& info, int cell, bool reverse, py::handle x, py::handle weights) {
+bool whole_of(Whole<R>& w, const CellInfo& info, int cell, bool reverse, py::handle x, py::handle weights,
+              py::handle extra) {
   const auto* a = py::detail::array_proxy(x.ptr());
   const int64_t batch = a->dimensions[0], steps = a->dimensions[1], input = a->dimensions[2];
   if (!(w.x = data_of<R>(x, {batch, steps, input})) || batch == 0 || steps == 0 || input == 0) return false;
-  if (!PyTuple_Check(weights.ptr()) || PyTuple_GET_SIZE(weights.ptr()) != 4) return false;
+  if (!PyTuple_Check(weights.ptr()) || PyTuple_GET_SIZE(weights.ptr()) < 4) return false;
   const auto item = [&](int i) { return py::handle(PyTuple_GET_ITEM(weights.ptr(), i)); };
   if (!py::isinstance<py::array>(item(1)) || py::detail::array_proxy(item(1).ptr())->nd != 2) return false;
-  const int64_t hidden = py::detail::array_proxy(item(1).ptr())->dimensions[1], rows = info.gates * hidden;
-  if (hidden == 0) return false;
-  w.weights = {data_of<R>(item(0), {rows, input}), data_of<R>(item(1), {rows, hidden}), data_of<R>(item(2), {rows}),
-               data_of<R>(item(3), {rows})};
+  const int64_t output = py::detail::array_proxy(item(1).ptr())->dimensions[1];
+  if (!extra.is_none() && (!py::isinstance<py::array>(extra) || py::detail::array_proxy(extra.ptr())->nd != 2)) return false;
+  const int64_t hidden = info.projects() && !extra.is_none() ? py::detail::array_proxy(extra.ptr())->dimensions[1] : output;
+  if (hidden == 0 || output == 0) return false;
+  w.problem = {static_cast<Cell>(cell), reverse, false, batch, input, hidden, output, nullptr, nullptr, nullptr};
+  const int64_t rows = info.gates * hidden, recurrent_rows = info.recurrent_gates * hidden;
+  const int64_t extra_rows = info.extra_rows_of(w.problem);
+  w.weights = {data_of<R>(item(0), {rows, input}), data_of<R>(item(1), {recurrent_rows, output}),
+               data_of<R>(item(2), {rows}), data_of<R>(item(3), {recurrent_rows}),
+               extra_rows > 0 ? data_of<R>(extra, {extra_rows, hidden}) : nullptr};
   if (!w.weights.weight_ih || !w.weights.weight_hh || !w.weights.bias_ih || !w.weights.bias_hh) return false;
+  if ((extra_rows > 0) != (w.weights.extra != nullptr)) return false;
   w.numbers.resize(static_cast<std::size_t>(2 * batch));
   for (int64_t b = 0; b < batch; b++) {
     w.numbers[static_cast<std::size_t>(b)] = steps;
     w.numbers[static_cast<std::size_t>(batch + b)] = b * steps;
   }
-  const int64_t *lengths = w.numbers.data(), *starts = lengths + batch;
-  w.problem = {static_cast<Cell>(cell), reverse, batch, input, hidden, lengths, starts, starts};
+  w.problem.lengths = w.numbers.data();
+  w.problem.x_start = w.problem.y_start = w.numbers.data() + batch;
   return true;
 }
 
@@ -227,22 +269,22 @@ py::object by_whole_dtype(py::handle x, F&& f) {
   return py::none();
 }
 
-py::object rnn_forward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle state,
-                             bool keep_tape) {
+py::object rnn_forward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle extra,
+                             py::handle state, bool keep_tape) {
   const CellInfo info = cell_info(cell);
   return by_whole_dtype(x, [&](auto zero) -> py::object {
     using R = decltype(zero);
     Whole<R> w;
     RnnForward<R> a{};
-    if (!whole_of(w, info, cell, reverse, x, weights) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
+    if (!whole_of(w, info, cell, reverse, x, weights, extra) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
     const RnnProblem& p = a.problem = w.problem;
     a.weights = w.weights;
     a.x = w.x;
     a.x_stride = p.input;
-    py::array_t<R> y = empty_array<R>({p.batch, p.lengths[0], p.hidden});
+    py::array_t<R> y = empty_array<R>({p.batch, p.lengths[0], p.output});
     a.y = y.mutable_data();
-    a.y_stride = p.hidden;
-    py::array_t<R> h_last({p.batch, p.hidden});
+    a.y_stride = p.output;
+    py::array_t<R> h_last({p.batch, p.output});
     a.h_last = h_last.mutable_data();
     py::object last = h_last, tape = py::none();
     if (info.has_cell) {
@@ -258,24 +300,24 @@ py::object rnn_forward_whole(int cell, bool reverse, py::handle x, py::handle we
   });
 }
 
-py::object rnn_backward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle state, py::handle y,
-                              py::handle tape, py::handle grad_y, py::handle grad_state, bool need_grad_x) {
+py::object rnn_backward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle extra,
+                              py::handle state, py::handle y, py::handle tape, py::handle grad_y, py::handle grad_state, bool need_grad_x) {
   const CellInfo info = cell_info(cell);
   return by_whole_dtype(x, [&](auto zero) -> py::object {
     using R = decltype(zero);
     Whole<R> w;
     RnnBackward<R> a{};
-    if (!whole_of(w, info, cell, reverse, x, weights) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
+    if (!whole_of(w, info, cell, reverse, x, weights, extra) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
     const RnnProblem& p = a.problem = w.problem;
     const int64_t steps = p.lengths[0];
     if (!state_of(grad_state, info, p, a.grad_h_last, a.grad_c_last)) return py::none();
-    if (!(a.y = data_of<R>(y, {p.batch, steps, p.hidden}))) return py::none();
-    if (!grad_y.is_none() && !(a.grad_y = data_of<R>(grad_y, {p.batch, steps, p.hidden}))) return py::none();
+    if (!(a.y = data_of<R>(y, {p.batch, steps, p.output}))) return py::none();
+    if (!grad_y.is_none() && !(a.grad_y = data_of<R>(grad_y, {p.batch, steps, p.output}))) return py::none();
     if (!(a.tape = data_of<uint8_t>(tape, {kernels<R>().rnn_tape(p)}))) return py::none();
     a.weights = w.weights;
     a.x = w.x;
     a.x_stride = p.input;
-    a.y_stride = a.grad_y_stride = p.hidden;
+    a.y_stride = a.grad_y_stride = p.output;
     py::object grad_x = py::none();
     if (need_grad_x) {
       py::array_t<R> g = empty_array<R>({p.batch, steps, p.input});

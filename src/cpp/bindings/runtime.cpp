@@ -84,11 +84,11 @@ void register_runtime(py::module_& m) {
         "Seconds of a parallel region with barriers.");
 
   py::list cells;
-#define PYSEQ_CELL(id, type, name, gate_count, cell_state) \
-  cells.append(py::make_tuple(name, static_cast<int>(Cell::id), gate_count, cell_state));
+#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows) \
+  cells.append(py::make_tuple(name, static_cast<int>(Cell::id), gate_count, recurrent_count, cell_state));
 #include "rnn/cells.def"
 #undef PYSEQ_CELL
-  m.attr("CELLS") = py::tuple(cells);  // (name, code, gates, has a cell state)
+  m.attr("CELLS") = py::tuple(cells);  // (name, code, gates, recurrent gates, has a cell state)
 }
 
 }  // namespace pyseq

@@ -24,7 +24,7 @@ struct SideGradient {
     sums = arena.take<R>(size(s));
   }
   int64_t size(const Shape& s) const { return s.blocks * K * Side::slots * kLanes<R>; }
-  int64_t first(int64_t tile) const { return piece_start(K, tiles, tile); }
+  int64_t first(int64_t tile) const { return tiles ? piece_start(K, tiles, tile) : 0; }
   void clear(const Shape& s, int64_t first_tile, int64_t end_tile) {
     const int64_t row = s.blocks * Side::slots * kLanes<R>;
     memset(sums + first(first_tile) * row, 0, static_cast<size_t>((first(end_tile) - first(first_tile)) * row) * sizeof(R));
@@ -36,6 +36,7 @@ template <class R>
 struct BackRow {
   R* slots;          // of block 0
   const R *h_prev, *h, *gy, *c_prev;
+  const R *zh, *zc;  // zoneout, may be null
   R *dh, *dc;
 };
 
@@ -44,7 +45,7 @@ struct BackwardWork {
   Plan plan;
   Split split;
   R *weight_ih, *weight_hh;          // packed for dx and dh
-  R *dh, *dc;                        // [batch][padded], sorted
+  R *dh, *dc;                        // [batch][h_padded], [batch][padded], sorted
   R *c0, *zeros, *bias;              // bias: [block][slot][lane] sums
   SideGradient<InputSide<C>, R> input;
   SideGradient<HiddenSide<C>, R> hidden;
@@ -54,26 +55,30 @@ struct BackwardWork {
   BackRow<R>* rows;                  // [threads][batch]
   R* packed;                         // [threads][frames of a chunk][rows of a tile]
   int64_t room, packed_room;
+  BackwardScratch<C, R> scratch;
+  SecondGradient<C, R> second;
 
   BackwardWork(const RnnProblem& p, Arena& arena)
       : plan(shape_of<C, R>(p, Q), arena),
         split(split_of<C>(plan.shape)),
         input(plan.shape, plan.shape.input, arena),
-        hidden(plan.shape, plan.shape.hidden, arena) {
+        hidden(plan.shape, C::h_slots > 0 ? plan.shape.output : 0, arena),
+        scratch(plan.shape, p.masked, arena),
+        second(plan.shape, arena) {
     const Shape& s = plan.shape;
     weight_ih = arena.take<R>(panels_size<R>(s.blocks * C::x_slots * kLanes<R>, s.input));
-    weight_hh = arena.take<R>(panels_size<R>(s.blocks * C::h_slots * kLanes<R>, s.hidden));
-    dh = arena.take<R>(s.batch * s.padded);
+    weight_hh = arena.take<R>(panels_size<R>(s.blocks * C::h_slots * kLanes<R>, s.output));
+    dh = arena.take<R>(s.batch * s.h_padded);
     dc = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
-    zeros = arena.take<R>(s.padded);
+    zeros = arena.take<R>(max_of(s.padded, s.h_padded));
     bias = arena.take<R>(s.blocks * s.frame_size);
     barrier = arena.take<Barrier>(1);
     room = max_of(s.chunk_frames, s.batch);
     a_rows = arena.take<const R*>(room * split.threads);
     out_rows = arena.take<R*>(room * split.threads);
     rows = arena.take<BackRow<R>>(s.batch * split.threads);
-    packed_room = s.chunk_frames * max_of(decltype(input)::MR, decltype(hidden)::MR) + kLanes<R>;
+    packed_room = s.chunk_frames * kAccumulators + kLanes<R>;  // a tile has no more rows
     packed = arena.take<R>(packed_room * split.threads);
   }
 };
@@ -92,40 +97,100 @@ struct BackwardContext {
   }
   const R* h_before(int64_t b, int64_t step) const {
     if (step > 0) return args.y + frame(args.problem.y_start, b, step - 1) * args.y_stride;
-    return args.h0 ? args.h0 + b * shape().hidden : work.zeros;
+    return args.h0 ? args.h0 + b * shape().output : work.zeros;
+  }
+  // What the recurrent product has read.
+  const R* operand(const Chunk& chunk, int64_t row, int64_t step) const {
+    if (!args.masks.recurrent) return h_before(work.plan.order[row], step);
+    return work.scratch.operands + kept_frame(chunk, row, step) * shape().h_padded;
+  }
+  // Where scratch keeps a frame for dW. Chunks take turns: one may be read while the next is written.
+  int64_t kept_frame(const Chunk& chunk, int64_t row, int64_t step) const {
+    const Plan& plan = work.plan;
+    return ((&chunk - plan.chunks) & 1) * shape().chunk_frames + plan.offset[step] - plan.offset[chunk.first_step] + row;
+  }
+  // Rows of zoneout, or null.
+  const R* zoneout_h(int64_t y_row) const {
+    return args.masks.zoneout_h ? args.masks.zoneout_h + y_row * args.masks.zoneout_h_stride : nullptr;
+  }
+  const R* zoneout_c(int64_t y_row) const {
+    return args.masks.zoneout_c ? args.masks.zoneout_c + y_row * args.masks.zoneout_c_stride : nullptr;
   }
 };
+
+// Through z * h' + (1 - z) * h: returns what stays with h', makes dh that of h, and h what the cell had computed.
+template <class V>
+PYSEQ_INLINE V zone_in(V z, V& dh) {
+  const V stays = z * dh;
+  dh -= stays;
+  return stays;
+}
+template <class V>
+PYSEQ_INLINE V zone_in(V z, V h_prev, V& h, V& dh) {
+  const V rest = 1 - z;
+  h = rest > 0 ? (h - z * h_prev) * recip(rest) : V{};
+  return zone_in(z, dh);
+}
+
+template <class C, class R, int Q, class... A>
+PYSEQ_INLINE void cell_backward(const BackwardScratch<C, R>& scratch, const Shape& s, int64_t row, int64_t unit, A&... a) {
+  if constexpr (C::extras > 0) {
+    Vec<R> e[C::extras][Q], de[C::extras][Q];
+    R* sums = scratch.sums + row * C::extras * s.padded;
+    PYSEQ_UNROLL for (int k = 0; k < C::extras * Q; k++) {
+      const int64_t i = k / Q * s.padded + unit + k % Q * kLanes<R>;
+      e[k / Q][k % Q] = load(scratch.extra + i);
+      de[k / Q][k % Q] = load(sums + i);
+    }
+    C::backward(a..., e, de);
+    PYSEQ_UNROLL for (int k = 0; k < C::extras * Q; k++)
+      store(sums + k / Q * s.padded + unit + k % Q * kLanes<R>, de[k / Q][k % Q]);
+  } else {
+    (void)scratch, (void)s, (void)row, (void)unit;
+    C::backward(a...);
+  }
+}
+
+template <class C, class R, int Q>
+BackRow<R> back_row(const BackwardContext<C, R, Q>& x, const Chunk& chunk, int64_t t, int64_t row) {
+  const bool projects = C::scheme == Scheme::kProjected;  // then h and dh are those of what is projected
+  const RnnBackward<R>& a = x.args;
+  const Plan& plan = x.work.plan;
+  const Shape& s = plan.shape;
+  const int64_t b = plan.order[row], y_row = x.frame(a.problem.y_start, b, t);
+  BackRow<R> r;
+  r.slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
+  r.h_prev = x.h_before(b, t);
+  r.h = projects ? x.tape.between + (plan.offset[t] + row) * s.padded : a.y + y_row * a.y_stride;
+  r.gy = a.grad_y && !projects ? a.grad_y + y_row * a.grad_y_stride : nullptr;
+  r.c_prev = !C::has_cell ? nullptr
+             : t > 0      ? x.tape.cells + (plan.offset[t - 1] + row) * s.padded
+                          : x.work.c0 + b * s.padded;
+  r.zh = projects ? nullptr : x.zoneout_h(y_row);
+  r.zc = x.zoneout_c(y_row);
+  r.dh = (projects ? x.work.scratch.second : x.work.dh) + row * s.padded;
+  r.dc = C::has_cell ? x.work.dc + row * s.padded : nullptr;
+  return r;
+}
 
 // (1a) Gradients of a step's slots, for a share's rows and blocks: block by block, where the rows' slots are neighbours.
 template <class C, class R, int Q>
 void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
   constexpr int W = kLanes<R>, S = C::slots;
-  const RnnBackward<R>& a = x.args;
-  const Plan& plan = x.work.plan;
-  const Shape& s = plan.shape;
+  const Shape& s = x.shape();
   BackRow<R>* rows = x.work.rows + share.thread * s.batch;
-  const int64_t n = share.count(plan.active[t]);
-  for (int64_t j = 0; j < n; j++) {
-    const int64_t row = share.row + j * share.row_step, b = plan.order[row], y_row = x.frame(a.problem.y_start, b, t);
-    rows[j].slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
-    rows[j].h_prev = x.h_before(b, t);
-    rows[j].h = a.y + y_row * a.y_stride;
-    rows[j].gy = a.grad_y ? a.grad_y + y_row * a.grad_y_stride : nullptr;
-    rows[j].c_prev = !C::has_cell ? nullptr
-                     : t > 0      ? x.tape.cells + (plan.offset[t - 1] + row) * s.padded
-                                  : x.work.c0 + b * s.padded;
-    rows[j].dh = x.work.dh + row * s.padded;
-    rows[j].dc = C::has_cell ? x.work.dc + row * s.padded : nullptr;
-  }
+  const int64_t n = share.count(x.work.plan.active[t]);
+  for (int64_t j = 0; j < n; j++) rows[j] = back_row(x, chunk, t, share.row + j * share.row_step);
   for (int64_t u = share.first_block; u < share.end_block; u++)
     for (int64_t j = 0; j < n; j++) {
       const BackRow<R>& r = rows[j];
       R* block = r.slots + u * chunk.stride * s.frame_size;
       Vec<R> kept[S], d[S], h_prev[Q], c_prev[Q] = {}, h[Q], dh[Q], dc[Q] = {}, dh_prev[Q] = {}, dc_prev[Q] = {};
+      Vec<R> dh_stays[Q] = {}, dc_stays[Q] = {};
       PYSEQ_UNROLL for (int v = 0; v < S; v++) kept[v] = C::keeps_slots ? load(block + v * W) : Vec<R>{};
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
         const int64_t i = (u * Q + q) * W;
-        h_prev[q] = C::carries_h ? load_up_to(r.h_prev + i, s.hidden - i) : Vec<R>{};
+        h_prev[q] = C::carries_h || r.zh ? load_up_to(r.h_prev + i, s.hidden - i) : Vec<R>{};
         h[q] = load_up_to(r.h + i, s.hidden - i);
         dh[q] = load(r.dh + i);
         if (r.gy) dh[q] += load_up_to(r.gy + i, s.hidden - i);
@@ -133,13 +198,17 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
           c_prev[q] = load(r.c_prev + i);
           dc[q] = load(r.dc + i);
         }
+        if (r.zh) dh_stays[q] = zone_in(load_up_to(r.zh + i, s.hidden - i), h_prev[q], h[q], dh[q]);
+        if (C::has_cell && r.zc) dc_stays[q] = zone_in(load_up_to(r.zc + i, s.hidden - i), dc[q]);
       }
-      C::backward(kept, h_prev, c_prev, h, dh, dc, d, dh_prev, dc_prev);
+      cell_backward<C, R, Q>(x.work.scratch, s, share.row + j * share.row_step, u * Q * W, kept, h_prev, c_prev, h, dh, dc, d,
+                             dh_prev, dc_prev);
       PYSEQ_UNROLL for (int v = 0; v < S; v++) store(block + v * W, d[v]);
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
         const int64_t i = (u * Q + q) * W;
-        if (C::carries_h) store(r.dh + i, dh_prev[q]);
-        if (C::has_cell) store(r.dc + i, dc_prev[q]);
+        if (r.zh) store(r.dh + i, dh_prev[q] + dh_stays[q]);
+        else if (C::carries_h) store(r.dh + i, dh_prev[q]);
+        if (C::has_cell) store(r.dc + i, r.zc ? dc_prev[q] + dc_stays[q] : dc_prev[q]);
       }
     }
 }
@@ -154,19 +223,19 @@ void step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Shar
   const R** a = work.a_rows + share.thread * work.room;
   R** out = work.out_rows + share.thread * work.room;
   const int64_t n = share.count(plan.active[t]);
+  const bool masked = x.args.masks.recurrent != nullptr, carries = C::carries_h || x.args.masks.zoneout_h != nullptr;
   R* slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step]) * s.frame_size + C::h_first * W;
   for (int64_t j = 0; j < n; j++) {
     const int64_t row = share.row + j * share.row_step;
     a[j] = slots + row * s.frame_size;
-    out[j] = work.dh + row * s.padded;
+    out[j] = (masked ? work.scratch.masked_dh : work.dh) + row * s.h_padded;
   }
   const RowProduct<R> p = {a, s.blocks, C::h_slots * W, chunk.stride * s.frame_size, work.weight_hh, nullptr, out,
-                           round_up(s.hidden, W), C::carries_h};
-  const int64_t panels = ceil_div(s.hidden, kPanelVectors * W);
-  const int64_t first = share.barriers ? piece_start(panels, share.threads, share.thread) : 0;
-  const int64_t end = share.barriers ? piece_start(panels, share.threads, share.thread + 1) : panels;
-  for (int64_t k = 0; k < end - first; k++)
-    row_product_panel(p, n, (t & 1 ? end - 1 - k : first + k) * kPanelVectors * W);
+                           round_up(s.output, W), carries && !masked};
+  const Columns own = own_panels<R>(s.output, share);
+  for (int64_t k = 0; k < own.end - own.first; k++)
+    row_product_panel(p, n, (t & 1 ? own.end - 1 - k : own.first + k) * kPanelVectors * W);
+  if (masked) add_masked(x, share, n, own, carries);
 }
 
 // (2) dx of a chunk's frames: those of the share's rows, or any part of them where blocks are shared out.
@@ -219,7 +288,7 @@ void side_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const 
   const R** rows = work.a_rows + share.thread * work.room;
   int64_t n = 0;
   for (int64_t t = chunk.first_step; t < chunk.end_step; t++)
-    for (int64_t row = 0; row < plan.active[t]; row++) rows[n++] = row_of(plan.order[row], t);
+    for (int64_t row = 0; row < plan.active[t]; row++) rows[n++] = row_of(row, t);
   R* packed = work.packed + share.thread * work.packed_room;
   for (int64_t q = first_tile; q < end_tile; q++)
     with_rows<SideGradient<Side, R>::MR>(static_cast<int>(g.first(q + 1) - g.first(q)), [&](auto mr) {
@@ -255,11 +324,14 @@ template <class C, class R, int Q>
 void weight_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share,
                      const Tiles<C, R, Q>& tiles) {
   const RnnBackward<R>& a = x.args;
+  const int64_t* order = x.work.plan.order;
   side_gradient(x, chunk, share, x.work.input, tiles.input_first, tiles.input_end,
-                [&](int64_t b, int64_t t) { return a.x + x.frame(a.problem.x_start, b, t) * a.x_stride; });
+                [&](int64_t row, int64_t t) { return a.x + x.frame(a.problem.x_start, order[row], t) * a.x_stride; });
   side_gradient(x, chunk, share, x.work.hidden, tiles.hidden_first, tiles.hidden_end,
-                [&](int64_t b, int64_t t) { return x.h_before(b, t); });
+                [&](int64_t row, int64_t t) { return x.operand(chunk, row, t); });
   const int64_t blocks = x.shape().blocks;
+  second_gradient(x, chunk, share);
+  if (C::scheme == Scheme::kNormalised) return;
   for (int64_t u = piece_start(blocks, share.threads, share.thread); u < piece_start(blocks, share.threads, share.thread + 1); u++)
     bias_gradient(x, chunk, u);
 }
@@ -296,11 +368,11 @@ void unpack_bias(const Shape& s, const R* bias, R* out) {
 
 // A thread's rows of dh and dc, which start from the gradient of the final state: a sequence joins where it ends.
 template <class R>
-void start_gradient(R* d, const R* given, const Plan& plan, int thread, int threads) {
+void start_gradient(R* d, const R* given, const Plan& plan, int64_t columns, int64_t padded, int thread, int threads) {
   const Shape& s = plan.shape;
   for (int64_t row = piece_start(s.batch, threads, thread); row < piece_start(s.batch, threads, thread + 1); row++) {
-    memset(d + row * s.padded, 0, static_cast<size_t>(s.padded) * sizeof(R));
-    if (given) memcpy(d + row * s.padded, given + plan.order[row] * s.hidden, static_cast<size_t>(s.hidden) * sizeof(R));
+    memset(d + row * padded, 0, static_cast<size_t>(padded) * sizeof(R));
+    if (given) memcpy(d + row * padded, given + plan.order[row] * columns, static_cast<size_t>(columns) * sizeof(R));
   }
 }
 
@@ -315,16 +387,17 @@ void prepare_backward(const BackwardContext<C, R, Q>& x, int thread, int threads
   };
   if (a.grad_x)
     pack_backward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input, part(s.input, thread), part(s.input, thread + 1));
-  pack_backward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.hidden, part(s.hidden, thread), part(s.hidden, thread + 1));
+  pack_backward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.output, part(s.output, thread), part(s.output, thread + 1));
   work.input.clear(s, tiles.input_first, tiles.input_end);
   work.hidden.clear(s, tiles.hidden_first, tiles.hidden_end);
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
   if (thread == 0) {
     memset(work.bias, 0, static_cast<size_t>(s.blocks * s.frame_size) * sizeof(R));
-    memset(work.zeros, 0, static_cast<size_t>(s.padded) * sizeof(R));
+    memset(work.zeros, 0, static_cast<size_t>(max_of(s.padded, s.h_padded)) * sizeof(R));
   }
-  start_gradient(work.dh, a.grad_h_last, work.plan, thread, threads);
-  if (C::has_cell) start_gradient(work.dc, a.grad_c_last, work.plan, thread, threads);
+  start_gradient(work.dh, a.grad_h_last, work.plan, s.output, s.h_padded, thread, threads);
+  if (C::has_cell) start_gradient(work.dc, a.grad_c_last, work.plan, s.hidden, s.padded, thread, threads);
+  prepare_scratch(x, thread, threads);
 }
 
 template <class C, class R, int Q>
@@ -339,25 +412,21 @@ void backward_thread(void* p, int thread, int threads) {
   work.barrier->wait(threads);
   for (int64_t c = s.chunks; c-- > 0;) {
     const Chunk& chunk = plan.chunks[c];
-    for (int64_t t = chunk.end_step; t-- > chunk.first_step;) {
-      step_gradients(x, chunk, share, t);
-      if (share.barriers) work.barrier->wait(threads);
-      step_back(x, chunk, share, t);
-      if (share.barriers) work.barrier->wait(threads);
-    }
+    for (int64_t t = chunk.end_step; t-- > chunk.first_step;) whole_step_back(x, chunk, share, t);
+    if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
     if (x.args.grad_x) input_gradient(x, chunk, share);
     work.barrier->wait(threads);  // all rows of the chunk are there
     weight_gradient(x, chunk, share, tiles);
   }
   unpack_gradient<InputSide<C>, R, Q>(s, work.input, tiles.input_first, tiles.input_end, x.args.grad_weight_ih);
   unpack_gradient<HiddenSide<C>, R, Q>(s, work.hidden, tiles.hidden_first, tiles.hidden_end, x.args.grad_weight_hh);
+  unpack_scratch(x, thread, threads);
 }
 
 template <class R>
-void finish_gradient(R* out, const R* d, const Plan& plan) {
-  const Shape& s = plan.shape;
-  for (int64_t row = 0; row < s.batch; row++)
-    memcpy(out + plan.order[row] * s.hidden, d + row * s.padded, static_cast<size_t>(s.hidden) * sizeof(R));
+void finish_gradient(R* out, const R* d, const Plan& plan, int64_t columns, int64_t padded) {
+  for (int64_t row = 0; row < plan.shape.batch; row++)
+    memcpy(out + plan.order[row] * columns, d + row * padded, static_cast<size_t>(columns) * sizeof(R));
 }
 
 template <class C, class R, int Q>
@@ -369,10 +438,13 @@ void run_backward(const RnnBackward<R>& a) {
   *work.barrier = Barrier{};
   BackwardContext<C, R, Q> context = {a, work, Tape<C, R>(s, tape_arena)};
   run_parallel(work.split.threads, backward_thread<C, R, Q>, &context);
-  unpack_bias<InputSide<C>, R, Q>(s, work.bias, a.grad_bias_ih);
-  unpack_bias<HiddenSide<C>, R, Q>(s, work.bias, a.grad_bias_hh);
-  finish_gradient(a.grad_h0, work.dh, work.plan);
-  if (C::has_cell) finish_gradient(a.grad_c0, work.dc, work.plan);
+  if (C::scheme != Scheme::kNormalised) {  // there, biases come after the products
+    unpack_bias<InputSide<C>, R, Q>(s, work.bias, a.grad_bias_ih);
+    unpack_bias<HiddenSide<C>, R, Q>(s, work.bias, a.grad_bias_hh);
+  }
+  if constexpr (C::scheme == Scheme::kGated) unpack_bias<GatedSide<C>, R, Q>(s, work.bias, a.grad_bias_hh);
+  finish_gradient(a.grad_h0, work.dh, work.plan, s.output, s.h_padded);
+  if (C::has_cell) finish_gradient(a.grad_c0, work.dc, work.plan, s.hidden, s.padded);
 }
 
 }  // namespace

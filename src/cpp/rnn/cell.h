@@ -18,6 +18,13 @@
 //   backward(a, h_prev, c_prev, h, dh, dc, d, dh_prev, dc_prev)
 //                          one row: d = gradients of the slots before activation; dh_prev is what reaches the step
 //                          before directly (carries_h), dc_prev what reaches its c
+//
+// What most cells have no use for stands in CellDefaults:
+//
+//   extras                 E, rows of `hidden` parameters beside the weights. forward takes them as a last argument e,
+//                          [NB][E][Q]: the N rows are those of NB blocks, one after the other. backward takes e,
+//                          [E][Q], and adds to their gradients de
+//   scheme                 how a step runs; each but kOnePass has a header with its own demands on the cell
 #pragma once
 
 #include "gemm/tile.h"
@@ -26,6 +33,19 @@
 namespace pyseq {
 namespace PYSEQ_TIER {
 namespace {
+
+enum class Scheme {
+  kOnePass,     // products, then the cell
+  kLinear,      // no recurrent product (rnn/linear.h)
+  kGated,       // a second product, of a state that a gate has scaled (rnn/gated.h)
+  kProjected,   // a second product, of the cell's output (rnn/projected.h)
+  kNormalised,  // sums over all units between products and gates (rnn/normalised.h)
+};
+
+struct CellDefaults {
+  static constexpr int extras = 0;
+  static constexpr Scheme scheme = Scheme::kOnePass;
+};
 
 // Activations in flight together: enough to fill the pipelines, few enough for the registers.
 constexpr int kActivationGroup = kAccumulators / 3;

@@ -9,7 +9,7 @@ namespace PYSEQ_TIER {
 namespace {
 
 template <class R, int Q, bool kRelu>
-struct Elman {
+struct Elman : CellDefaults {
   static constexpr int gates = 1, slots = Q, x_first = 0, x_slots = Q, h_first = 0, h_slots = Q;
   static constexpr int x_gate(int) { return 0; }
   static constexpr int h_gate(int) { return 0; }

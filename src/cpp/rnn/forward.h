@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rnn/pack.h"
+#include "rnn/scratch.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
@@ -12,9 +13,11 @@ template <class R>
 struct Row {
   const R* x;
   const R* h_prev;
+  const R* h_in;    // what the recurrent product reads: h_prev, or that times a mask
   const R* c_prev;  // padded to whole blocks
   R* c;             // likewise; may be c_prev
   R* y;
+  R* between;       // what the first pass of a step hands to the second, where there are two
   R* slots;         // of block 0, or null where they are not kept
 };
 
@@ -31,37 +34,41 @@ struct ForwardWork {
   Barrier* barrier;
   int64_t row_room, frame_room;
   bool fused;               // x's product inside the step, or ahead over a chunk
+  ForwardScratch<C, R> scratch;
 
   ForwardWork(const RnnProblem& p, bool keeps_tape, Arena& arena)
       : plan(shape_of<C, R>(p, Q), arena), split(split_of<C>(plan.shape)) {
     const Shape& s = plan.shape;
     weight_ih = arena.take<R>(s.blocks * s.input * C::x_slots * kLanes<R>);
-    weight_hh = arena.take<R>(s.blocks * s.hidden * C::h_slots * kLanes<R>);
+    weight_hh = arena.take<R>(s.blocks * s.output * C::h_slots * kLanes<R>);
     bias = arena.take<R>(s.blocks * s.frame_size);
-    zeros = arena.take<R>(s.padded);
+    zeros = arena.take<R>(max_of(s.padded, s.h_padded));
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
     const int64_t rows_each = split.by_rows ? ceil_div(s.batch, split.threads) : s.batch;
-    const int64_t weight_bytes = (s.input + s.hidden) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R));
-    fused = rows_each == 1 ? weight_bytes <= kSingleFusedBytes
-                           : rows_each >= tile_rows(C::slots) && weight_bytes <= kFusedBytes;
-    slots = arena.take<R>(keeps_tape || fused ? 0 : chunk_slots_size(s));
-    cells = arena.take<R>(!keeps_tape && C::has_cell ? s.batch * s.padded : 0);
+    const int64_t weight_bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R));
+    fused = products_may_fuse<C> && (rows_each == 1 ? weight_bytes <= kSingleFusedBytes
+                                                    : rows_each >= tile_rows(C::slots) && weight_bytes <= kFusedBytes);
+    slots = arena.take<R>(keeps_tape || (fused && !needs_slots<C>) ? 0 : chunk_slots_size(s));
+    cells = arena.take<R>(!keeps_tape && C::has_cell ? (p.masked ? 2 : 1) * s.batch * s.padded : 0);
     row_room = s.batch;
     frame_room = fused ? 0 : s.chunk_frames;
     barrier = arena.take<Barrier>(1);
     rows = arena.take<Row<R>>(row_room * split.threads);
     chunk_x = arena.take<const R*>(frame_room * split.threads);
     chunk_slots = arena.take<R*>(frame_room * split.threads);
+    scratch = ForwardScratch<C, R>(s, p.masked, keeps_tape, split.threads, arena);
   }
 };
 
-// What the tape holds: slots and, for cells with a cell state, c of every frame.
+// What the tape holds of every frame: slots; c, for cells with a cell state; and what their scheme needs.
 template <class C, class R>
 struct Tape {
-  R *slots, *cells;
+  R *slots, *cells, *between, *stats;
   Tape(const Shape& s, Arena& arena) {
     slots = arena.take<R>(slots_size(s));
     cells = arena.take<R>(C::has_cell ? s.frames * s.padded : 0);
+    between = arena.take<R>(C::scheme == Scheme::kProjected ? s.frames * s.padded : 0);
+    stats = arena.take<R>(C::scheme == Scheme::kNormalised ? s.frames * kRowStats : 0);
   }
 };
 
@@ -80,6 +87,13 @@ struct ForwardContext {
   ForwardWork<C, R, Q>& work;
   R *slots, *cells;  // of the tape or the workspace; slots may be null
   bool keeps_tape;
+  Tape<C, R> tape;   // where it is kept
+
+  // Row of `cells` for a step of a sorted sequence. Zoneout still needs the old state: two take turns.
+  int64_t cell_row(int64_t t, int64_t row) const {
+    const Plan& plan = work.plan;
+    return keeps_tape ? plan.offset[t] + row : args.problem.masked && t & 1 ? plan.shape.batch + row : row;
+  }
 };
 
 // Blocks side by side for a single row: enough sums to cover the latency of their chains.
@@ -104,28 +118,38 @@ PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* 
     PYSEQ_UNROLL for (int n = 0; n < N; n++)
       PYSEQ_UNROLL for (int j = 0; j < S; j++) acc[n][j] = load(rows[n % MR].slots + (u + n / MR) * block_slots + j * W);
   }
-  const R* h_prev[MR];
-  PYSEQ_UNROLL for (int i = 0; i < MR; i++) h_prev[i] = rows[i].h_prev;
-  const int64_t block = s.hidden * C::h_slots * W;
+  const R* h_in[MR];
+  PYSEQ_UNROLL for (int i = 0; i < MR; i++) h_in[i] = rows[i].h_in;
+  const int64_t block = s.output * C::h_slots * W;
   multiply_add_blocks<R, NB, MR, C::h_slots, S, C::h_first>(
-      acc, s.hidden, [&](int i, int64_t k) { return h_prev[i][k]; }, work.weight_hh + u * block, C::h_slots * W, block);
+      acc, s.output, [&](int i, int64_t k) { return h_in[i][k]; }, work.weight_hh + u * block, C::h_slots * W, block);
 
   const int64_t unit = u * Q * W;
   Vec<R> before[N][Q] = {}, c_before[N][Q] = {}, c[N][Q] = {}, h[N][Q];
   PYSEQ_UNROLL for (int n = 0; n < N; n++)
     PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
       const int v = n / MR * Q + q;
-      if (C::carries_h) before[n][q] = load_up_to(rows[n % MR].h_prev + unit + v * W, s.hidden - unit - v * W);
+      const R* h_prev = C::scheme == Scheme::kGated ? rows[n % MR].h_in : rows[n % MR].h_prev;
+      if (C::carries_h) before[n][q] = load_up_to(h_prev + unit + v * W, s.hidden - unit - v * W);
       if (C::has_cell) c_before[n][q] = load(rows[n % MR].c_prev + unit + v * W);
     }
-  C::forward(acc, before, c_before, c, h);
+  if constexpr (C::extras > 0) {
+    Vec<R> e[NB][C::extras][Q];
+    PYSEQ_UNROLL for (int k = 0; k < NB * C::extras * Q; k++)
+      e[k / Q / C::extras][k / Q % C::extras][k % Q] =
+          load(work.scratch.extra + k / Q % C::extras * s.padded + unit + (k / Q / C::extras * Q + k % Q) * W);
+    C::forward(acc, before, c_before, c, h, e);
+  } else {
+    C::forward(acc, before, c_before, c, h);
+  }
   PYSEQ_UNROLL for (int n = 0; n < N; n++)
     PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
       const int v = n / MR * Q + q;
-      store_up_to(rows[n % MR].y + unit + v * W, h[n][q], s.hidden - unit - v * W);
+      R* out = two_passes<C> ? rows[n % MR].between : rows[n % MR].y;
+      store_up_to(out + unit + v * W, h[n][q], s.hidden - unit - v * W);
       if (C::has_cell) store(rows[n % MR].c + unit + v * W, c[n][q]);
     }
-  if (C::keeps_slots && context.keeps_tape)
+  if (C::keeps_slots && (context.keeps_tape || needs_slots<C>))
     PYSEQ_UNROLL for (int n = 0; n < N; n++)
       PYSEQ_UNROLL for (int j = 0; j < S; j++) store(rows[n % MR].slots + (u + n / MR) * block_slots + j * W, acc[n][j]);
 }
@@ -165,6 +189,7 @@ PYSEQ_TILE void input_tile(const ForwardWork<C, R, Q>& work, const R* const* x, 
   }
   multiply_add<R, MR, C::x_slots, S, C::x_first>(acc, s.input, [&](int i, int64_t k) { return x[i][k]; },
                                                  work.weight_ih + u * s.input * C::x_slots * W, C::x_slots * W);
+  if constexpr (C::scheme == Scheme::kLinear) C::prepare(acc);
   PYSEQ_UNROLL for (int i = 0; i < MR; i++)
     PYSEQ_UNROLL for (int j = 0; j < S; j++) store(slots[i] + block_offset + j * W, acc[i][j]);
 }
@@ -200,10 +225,11 @@ void prepare_forward(const ForwardContext<C, R, Q>& context, int thread, int thr
   const Shape& s = work.plan.shape;
   const int64_t first = piece_start(s.blocks, threads, thread), end = piece_start(s.blocks, threads, thread + 1);
   pack_forward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input, first, end);
-  pack_forward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.hidden, first, end);
+  pack_forward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.output, first, end);
   pack_bias<C, R, Q>(work.bias, a.weights, s, first, end);
-  if (thread == 0) memset(work.zeros, 0, static_cast<size_t>(s.padded) * sizeof(R));
+  if (thread == 0) memset(work.zeros, 0, static_cast<size_t>(max_of(s.padded, s.h_padded)) * sizeof(R));
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
+  prepare_scratch(context, thread, threads);
 }
 
 // Rows of a thread at the first step.
@@ -217,7 +243,8 @@ void start_rows(const ForwardContext<C, R, Q>& context, const Share& share, Row<
     const int64_t first = plan.shape.reverse ? max_of<int64_t>(0, a.problem.lengths[b] - 1) : 0;
     rows[j].x = a.x + (a.problem.x_start[b] + first) * a.x_stride;
     rows[j].y = a.y + (a.problem.y_start[b] + first) * a.y_stride;
-    rows[j].h_prev = a.h0 ? a.h0 + b * plan.shape.hidden : work.zeros;
+    rows[j].h_prev = a.h0 ? a.h0 + b * plan.shape.output : work.zeros;
+    rows[j].h_in = a.masks.recurrent ? masked_row(context, share.row + j * share.row_step, 0) : rows[j].h_prev;
     rows[j].c_prev = C::has_cell ? work.c0 + b * plan.shape.padded : nullptr;
   }
 }
@@ -238,29 +265,34 @@ void forward_thread(void* p, int thread, int threads) {
   for (int64_t c = 0; c < s.chunks; c++) {
     const Chunk& chunk = plan.chunks[c];
     if (!work.fused) input_of_chunk(context, chunk, share, rows);
+    if constexpr (C::scheme == Scheme::kNormalised) normalise_input(context, chunk, share);
     R* base = context.slots ? context.slots + (context.keeps_tape ? chunk.base * s.blocks * s.frame_size : 0) : nullptr;
     for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
       const int64_t n = share.count(plan.active[t]);
       for (int64_t j = 0; j < n; j++) {
         const int64_t row = share.row + j * share.row_step;
         if (base) rows[j].slots = base + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
-        if (C::has_cell) rows[j].c = context.cells + (context.keeps_tape ? plan.offset[t] + row : row) * s.padded;
+        if (C::has_cell) rows[j].c = context.cells + context.cell_row(t, row) * s.padded;
+        if (two_passes<C>) rows[j].between = between_row(context, t, row);
       }
-      step(context, rows, n, share, t & 1, chunk.stride * s.frame_size);
+      whole_step(context, chunk, rows, n, share, t);
+      if (context.args.problem.masked) mask_state(context, rows, n, share, t);
       for (int64_t j = 0; j < n; j++) {
         rows[j].h_prev = rows[j].y;
+        rows[j].h_in = context.args.masks.recurrent ? masked_row(context, share.row + j * share.row_step, t + 1) : rows[j].y;
         rows[j].c_prev = rows[j].c;
         rows[j].x += step_x;
         rows[j].y += step_y;
       }
-      if (share.barriers) work.barrier->wait(threads);
+      if (share.barriers && C::scheme != Scheme::kLinear) work.barrier->wait(threads);
     }
   }
+  if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
   // Final states. All of a row's blocks are this thread's, or all threads are past the last barrier.
   if (share.barriers && thread != 0) return;
   for (int64_t j = 0; j < share.count(s.batch); j++) {
     const int64_t b = plan.order[share.row + j * share.row_step];
-    memcpy(context.args.h_last + b * s.hidden, rows[j].h_prev, static_cast<size_t>(s.hidden) * sizeof(R));
+    memcpy(context.args.h_last + b * s.output, rows[j].h_prev, static_cast<size_t>(s.output) * sizeof(R));
     if (C::has_cell)
       memcpy(context.args.c_last + b * s.hidden, rows[j].c_prev, static_cast<size_t>(s.hidden) * sizeof(R));
   }
@@ -273,8 +305,8 @@ void run_forward(const RnnForward<R>& a) {
   work.plan.fill(a.problem.lengths);
   *work.barrier = Barrier{};
   const Tape<C, R> tape(work.plan.shape, tape_arena);
-  ForwardContext<C, R, Q> context = {a, work, a.tape ? tape.slots : work.fused ? nullptr : work.slots,
-                                     a.tape ? tape.cells : work.cells, a.tape != nullptr};
+  R* const slots = a.tape ? tape.slots : work.fused && !needs_slots<C> ? nullptr : work.slots;
+  ForwardContext<C, R, Q> context = {a, work, slots, a.tape ? tape.cells : work.cells, a.tape != nullptr, tape};
   run_parallel(work.split.threads, forward_thread<C, R, Q>, &context);
 }
 

@@ -13,7 +13,7 @@ namespace PYSEQ_TIER {
 namespace {
 
 template <class R, int Q>
-struct Gru {
+struct Gru : CellDefaults {
   static constexpr int gates = 3, slots = 4, x_first = 0, x_slots = 3, h_first = 1, h_slots = 3;
   static constexpr int x_gate(int s) { return s == 0 ? 2 : s - 1; }
   static constexpr int h_gate(int s) { return s - 1; }

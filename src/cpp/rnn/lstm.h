@@ -11,7 +11,7 @@ namespace PYSEQ_TIER {
 namespace {
 
 template <class R, int Q>
-struct Lstm {
+struct Lstm : CellDefaults {
   static constexpr int gates = 4, slots = 4, x_first = 0, x_slots = 4, h_first = 0, h_slots = 4;
   static constexpr int x_gate(int s) { return s; }
   static constexpr int h_gate(int s) { return s; }

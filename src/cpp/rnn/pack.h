@@ -26,6 +26,13 @@ struct HiddenSide {
   static constexpr int gate(int v) { return C::h_gate(first + v); }
   static constexpr int unit(int v) { return C::unit(first + v); }
 };
+// The second product of a gated cell (rnn/gated.h).
+template <class C>
+struct GatedSide {
+  static constexpr int first = C::gated_slot, slots = 1;
+  static constexpr int gate(int) { return C::h_gate(C::gated_slot); }
+  static constexpr int unit(int) { return 0; }
+};
 
 // Row of the weights behind a slot's lane; the rows of a slot's lanes follow each other.
 template <class Side, class R, int Q>
@@ -83,12 +90,18 @@ void pack_bias(R* packed, const RnnWeights<R>& w, const Shape& s, int64_t first,
   constexpr int W = kLanes<R>, S = C::slots;
   using X = InputSide<C>;
   using H = HiddenSide<C>;
+  const auto add = [&](auto side, Vec<R>* sum, const R* b, int64_t u) {
+    using Side = decltype(side);
+    for (int v = 0; v < Side::slots; v++)
+      sum[Side::first + v] += load_n(b + weight_row<Side, R, Q>(u, v, 0, s.hidden), unit_lanes<Side, R, Q>(u, v, s.hidden));
+  };
   for (int64_t u = first; u < end; u++) {
     Vec<R> sum[S] = {};
-    for (int v = 0; v < X::slots; v++)
-      sum[X::first + v] += load_n(w.bias_ih + weight_row<X, R, Q>(u, v, 0, s.hidden), unit_lanes<X, R, Q>(u, v, s.hidden));
-    for (int v = 0; v < H::slots; v++)
-      sum[H::first + v] += load_n(w.bias_hh + weight_row<H, R, Q>(u, v, 0, s.hidden), unit_lanes<H, R, Q>(u, v, s.hidden));
+    if (C::scheme != Scheme::kNormalised) {  // there, biases come after the products
+      add(X{}, sum, w.bias_ih, u);
+      add(H{}, sum, w.bias_hh, u);
+    }
+    if constexpr (C::scheme == Scheme::kGated) add(GatedSide<C>{}, sum, w.bias_hh, u);
     for (int v = 0; v < S; v++) store(packed + (u * S + v) * W, sum[v]);
   }
 }

@@ -56,9 +56,10 @@ struct Chunk {
   int64_t first_step, end_step, frames, base, stride;
 };
 
-// Sizes for a cell of S slots in blocks of Q vectors of R.
+// Sizes for a cell of S slots in blocks of Q vectors of R. `padded` units fill whole blocks; h_padded: likewise
+// for the numbers of h, which are `output`.
 struct Shape {
-  int64_t batch, input, hidden, blocks, padded, steps, frames, chunk_steps, chunks, chunk_frames, frame_size;
+  int64_t batch, input, hidden, output, blocks, padded, h_padded, steps, frames, chunk_steps, chunks, chunk_frames, frame_size;
   bool reverse;
 };
 template <class C, class R>
@@ -67,9 +68,11 @@ Shape shape_of(const RnnProblem& p, int q) {
   s.batch = p.batch;
   s.input = p.input;
   s.hidden = p.hidden;
+  s.output = p.output;
   s.reverse = p.reverse;
   s.blocks = ceil_div(p.hidden, q * kLanes<R>);
   s.padded = s.blocks * q * kLanes<R>;
+  s.h_padded = C::scheme == Scheme::kProjected ? round_up(p.output, kLanes<R>) : s.padded;
   s.frame_size = C::slots * kLanes<R>;
   s.steps = s.frames = 0;
   for (int64_t b = 0; b < p.batch; b++) {
@@ -133,7 +136,8 @@ Split split_of(const Shape& s) {
   const double step = frame * static_cast<double>(s.batch);
   const int threads = threads_for(frame * static_cast<double>(s.frames));
   const int by_rows = static_cast<int>(min_of<int64_t>(threads, s.batch / kFewestRows));
-  const double worth = min_of(step / kUnitOperations, static_cast<double>(s.blocks / kFewestBlocks));
+  const double blocks = static_cast<double>(s.blocks / kFewestBlocks);
+  const double worth = C::scheme == Scheme::kLinear ? blocks : min_of(step / kUnitOperations, blocks);  // no barriers
   const int by_units = worth < threads ? static_cast<int>(worth) : threads;
   if (by_units > by_rows && by_units > 1) return {by_units, false};
   return {by_rows > 1 ? by_rows : 1, true};

@@ -1,10 +1,17 @@
 // From a cell's code to its kernels, by the list in cells.def.
 #pragma once
 
-#include "rnn/backward.h"
 #include "rnn/elman.h"
+#include "rnn/elman_leaky.h"
 #include "rnn/gru.h"
+#include "rnn/gru_reset_before.h"
 #include "rnn/lstm.h"
+#include "rnn/lstm_coupled.h"
+#include "rnn/lstm_layer_norm.h"
+#include "rnn/lstm_peephole.h"
+#include "rnn/lstm_projected.h"
+#include "rnn/mingru.h"
+#include "rnn/phases.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
@@ -27,12 +34,16 @@ void with_width(int64_t hidden, const F& f) {
   }
   f(CellType<C<R, 1>, 1>{});
 }
+template <class C>
+constexpr bool fits_the_list(int gates, bool has_cell, int64_t extra_rows) {
+  return C::gates == gates && C::has_cell == has_cell && (extra_rows == kOutputRows || C::extras == extra_rows);
+}
 template <class R, class F>
 void with_cell(const RnnProblem& p, const F& f) {
   switch (p.cell) {
-#define PYSEQ_CELL(id, type, name, gate_count, cell_state)                                                 \
-  case Cell::id:                                                                                           \
-    static_assert(type<R, 1>::gates == gate_count && type<R, 1>::has_cell == cell_state, "see cells.def"); \
+#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows)       \
+  case Cell::id:                                                                              \
+    static_assert(fits_the_list<type<R, 1>>(gate_count, cell_state, extra_rows), "cells.def"); \
     return with_width<R, type>(p.hidden, f);
 #include "rnn/cells.def"
 #undef PYSEQ_CELL

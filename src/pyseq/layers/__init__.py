@@ -10,9 +10,11 @@ from pyseq.layers.chain import Chain
 from pyseq.layers.convolution import Conv1d
 from pyseq.layers.dense import Dense
 from pyseq.layers.dropout import Dropout
+from pyseq.layers.elman import Elman
 from pyseq.layers.embedding import Embedding
+from pyseq.layers.gru import GRU, MinGRU
+from pyseq.layers.lstm import LSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM
 from pyseq.layers.pooling import POOLINGS
-from pyseq.layers.recurrent import GRU, LSTM, Elman
 
 __all__ = [
     "GRU",
@@ -20,10 +22,15 @@ __all__ = [
     "POOLINGS",
     "Chain",
     "Conv1d",
+    "CoupledLSTM",
     "Dense",
     "Dropout",
     "Elman",
     "Embedding",
     "FlatParameters",
     "Layer",
+    "LayerNormLSTM",
+    "MinGRU",
+    "PeepholeLSTM",
+    "ProjectedLSTM",
 ]

@@ -16,12 +16,17 @@ from pyseq.ragged import Ragged
 RATE = Interval(Real, 0, 1, closed="left")
 
 
+def needs_generator(rng: np.random.Generator | None, name: str, rate: float) -> np.random.Generator:
+    """The generator that training with `name` draws from."""
+    if rng is None:
+        raise ValueError(f"training with {name} ({rate}) needs a random generator: rng is None")
+    return rng
+
+
 def dropout(x: Ragged, rate: float, rng: np.random.Generator | None) -> tuple[Ragged, Any]:
     """`x` times a mask of zeros, with probability `rate`, and 1 / (1 - rate); and the mask."""
-    if rng is None:
-        raise ValueError(f"training with dropout ({rate}) needs a random generator: rng is None")
     values = x.values
-    mask = rng.random(values.shape, dtype=values.dtype) >= rate
+    mask = needs_generator(rng, "dropout", rate).random(values.shape, dtype=values.dtype) >= rate
     mask = mask * values.dtype.type(1.0 / (1.0 - rate))
     mask = get_namespace(values).asarray(mask)
     return x.with_values(values * mask), mask

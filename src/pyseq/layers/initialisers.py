@@ -23,6 +23,11 @@ def zeros(rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
     return np.zeros(shape)
 
 
+def ones(rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
+    """No randomness: gains."""
+    return np.ones(shape)
+
+
 def glorot_uniform(rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
     """U(-b, b), b = sqrt(6 / (fan_in + fan_out))   (Glorot & Bengio 2010)."""
     fan_in, fan_out = _fans(shape)
@@ -54,6 +59,7 @@ def orthogonal(rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
 INITIALISERS: Mapping[str, Initialiser] = {
     "glorot_uniform": glorot_uniform,
     "he_uniform": he_uniform,
+    "ones": ones,
     "orthogonal": orthogonal,
     "unit_normal": unit_normal,
     "zeros": zeros,
@@ -69,7 +75,7 @@ def initial(name: str, rng: np.random.Generator, shape: Shape) -> NDArray[np.flo
 
 def initial_gates(name: str, rng: np.random.Generator, n_gates: int, shape: Shape) -> NDArray[np.float64]:
     """`n_gates` independent matrices of `shape`, one below the other."""
-    return np.concatenate([initial(name, rng, shape) for _ in range(n_gates)])
+    return np.concatenate([np.zeros((0, *shape[1:])), *[initial(name, rng, shape) for _ in range(n_gates)]])
 
 
 def as_generator(random_state: Any) -> np.random.Generator:

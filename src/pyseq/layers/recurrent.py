@@ -1,4 +1,4 @@
-"""Recurrent layers: stacks of Elman, LSTM or GRU scans in one or both directions of time."""
+"""What recurrent layers share: stacks of scans in one or both directions of time, their weights and masks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from pyseq import ops
 from pyseq.layers.arrays import get_namespace
 from pyseq.layers.base import Layer
-from pyseq.layers.dropout import RATE, dropout, dropout_backward
+from pyseq.layers.dropout import RATE, dropout, dropout_backward, needs_generator
 from pyseq.layers.initialisers import initial, initial_gates
+from pyseq.ops.cells import Weights
 from pyseq.ragged import Ragged
 
 
@@ -26,31 +27,55 @@ class Direction(NamedTuple):
     columns: slice
 
 
+# How further weights of a cell begin, by name (`ops.CELLS`).
+EXTRA_INITIALISERS = {
+    "peephole": "zeros",
+    "weight_hr": "glorot_uniform",
+    "gain_ih": "ones",
+    "gain_hh": "ones",
+    "gain_c": "ones",
+    "bias_c": "zeros",
+    "leak": "ones",
+}
+
+
 class RecurrentLayer(Layer):
-    """What the recurrent layers share. A subclass names its cell and its number of gates.
+    """What the recurrent layers share. A subclass names its cell and, where it likes, how its biases begin.
 
     Parameters of layer l: `weight_ih_l{l}` (G*H, n_in), `weight_hh_l{l}` (G*H, H), `bias_ih_l{l}` and
-    `bias_hh_l{l}` (G*H,), and the same with the suffix `_reverse` where bidirectional. Both directions
-    write into one output of 2H columns: the first H run forwards in time, the others backwards.
+    `bias_hh_l{l}` (G*H,), what else the cell has, and the same with the suffix `_reverse` where
+    bidirectional. Both directions write into one output of 2H columns: the first H run forwards in time, the
+    others backwards.
     """
-
-    n_gates: ClassVar[int]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
         "num_layers": [Interval(Integral, 1, None, closed="left")],
         "bidirectional": ["boolean"],
         "dropout": [RATE],
+        "recurrent_dropout": [RATE],
+        "zoneout": [RATE],
+        "zoneout_cell": [RATE],
     }
 
     hidden_size: int
     num_layers: int
     bidirectional: bool
     dropout: float
+    recurrent_dropout: float = 0.0
+    zoneout: float = 0.0
+    zoneout_cell: float = 0.0
 
     def _cell(self) -> str:
         """Name of the cell in `pyseq.ops.rnn_forward`."""
         raise NotImplementedError
+
+    def _output_size(self) -> int:
+        """Columns of one direction."""
+        return self.hidden_size
+
+    def _initial_bias(self, bias_ih: NDArray[np.float64]) -> None:
+        """Change `bias_ih` (G*H,), which is 0, to what it begins with."""
 
     def forward(
         self, x: Ragged, *, training: bool = False, rng: np.random.Generator | None = None
@@ -60,7 +85,7 @@ class RecurrentLayer(Layer):
             mask = None
             if training and level > 0 and self.dropout > 0:
                 x, mask = dropout(x, self.dropout, rng)
-            x, scan_tapes = self._forward_level(level, x, training)
+            x, scan_tapes = self._forward_level(level, x, training, rng)
             tapes.append((mask, scan_tapes))
         return x, (tapes if training else None)
 
@@ -74,16 +99,44 @@ class RecurrentLayer(Layer):
                 grad_x = dropout_backward(mask, grad_x)
         return grad_x
 
-    def _forward_level(self, level: int, x: Ragged, training: bool) -> tuple[Ragged, list[Any]]:
+    def _forward_level(
+        self, level: int, x: Ragged, training: bool, rng: np.random.Generator | None
+    ) -> tuple[Ragged, list[Any]]:
         out = get_namespace(x.buffer).empty((x.n_frames, self._n_columns()), dtype=x.dtype)
         tapes = []
         for suffix, reverse, columns in self._directions():
             weights = self._weights(level, suffix)
             _, _, tape = ops.rnn_forward(
-                self._cell(), x, weights, reverse=reverse, keep_tape=training, out=out[:, columns]
+                self._cell(),
+                x,
+                weights,
+                reverse=reverse,
+                keep_tape=training,
+                out=out[:, columns],
+                **self._masks(x, training, rng),
             )
             tapes.append(tape)
         return x.with_values(out), tapes
+
+    def _masks(self, x: Ragged, training: bool, rng: np.random.Generator | None) -> dict[str, Any]:
+        """Arguments of `rnn_forward` for one scan. Zoneout has an expectation at inference: its rate."""
+        xp = get_namespace(x.buffer)
+        masks: dict[str, Any] = {}
+        if training and self.recurrent_dropout > 0:
+            shape, rate = (len(x), self._output_size()), self.recurrent_dropout
+            mask = needs_generator(rng, "recurrent_dropout", rate).random(shape) >= rate
+            masks["recurrent_mask"] = xp.asarray((mask / (1.0 - rate)).astype(x.dtype))
+        for name, setting, columns in (
+            ("zoneout_h", "zoneout", self._output_size()),
+            ("zoneout_c", "zoneout_cell", self.hidden_size),
+        ):
+            rate = getattr(self, setting)
+            if rate > 0 and training:
+                draws = needs_generator(rng, setting, rate).random((x.n_frames, columns), dtype="float32")
+                masks[name] = x.with_values(xp.asarray((draws < rate).astype(x.dtype)))
+            elif rate > 0:
+                masks[name] = xp.full(columns, rate, dtype=x.dtype)
+        return masks
 
     def _backward_level(self, level: int, tapes: list[Any], grad: Ragged, need_grad_x: bool) -> Ragged | None:
         grad_x: Ragged | None = None
@@ -102,20 +155,20 @@ class RecurrentLayer(Layer):
         return grad_x
 
     def _directions(self) -> list[Direction]:
-        h = self.hidden_size
+        h = self._output_size()
         forwards = Direction("", False, slice(0, h))
         backwards = Direction("_reverse", True, slice(h, 2 * h))
         return [forwards, backwards] if self.bidirectional else [forwards]
 
     def _n_columns(self) -> int:
-        return self.hidden_size * len(self._directions())
+        return self._output_size() * len(self._directions())
 
     def _reversed_columns(self) -> slice:
         return self._directions()[1].columns if self.bidirectional else slice(0, 0)
 
-    def _weights(self, level: int, suffix: str) -> ops.RNNWeights:
-        parameters = self._built("parameters_")
-        return ops.RNNWeights(*[parameters[f"{name}_l{level}{suffix}"] for name in ops.RNNWeights._fields])
+    def _weights(self, level: int, suffix: str) -> Weights:
+        parameters, make = self._built("parameters_"), ops.CELLS[self._cell()].weights
+        return make(*[parameters[f"{name}_l{level}{suffix}"] for name in make._fields])
 
     def _initial_parameters(
         self, n_features: int, rng: np.random.Generator
@@ -132,156 +185,19 @@ class RecurrentLayer(Layer):
             n_in = n_features if level == 0 else n_columns
             for suffix, _, _ in self._directions():
                 weights = self._initial_weights(n_in, rng)
-                parameters.update({f"{name}_l{level}{suffix}": w for name, w in weights._asdict().items()})
+                parameters.update({f"{name}_l{level}{suffix}": w for name, w in weights.items()})
         return n_columns, parameters
 
-    def _initial_weights(self, n_in: int, rng: np.random.Generator) -> ops.RNNWeights:
-        h, g = self.hidden_size, self.n_gates
-        return ops.RNNWeights(
-            weight_ih=initial_gates("glorot_uniform", rng, g, (h, n_in)),
-            weight_hh=initial_gates("orthogonal", rng, g, (h, h)),
-            bias_ih=initial("zeros", rng, (g * h,)),
-            bias_hh=initial("zeros", rng, (g * h,)),
-        )
-
-
-class Elman(RecurrentLayer):
-    """Elman's simple recurrent network: h' = f(weight_ih x + bias_ih + weight_hh h + bias_hh)   (Elman 1990).
-
-    Parameters
-    ----------
-    hidden_size : int
-        Units H of each direction; the output has H columns, or 2H where bidirectional.
-    num_layers : int
-        Layers stacked on each other.
-    bidirectional : bool
-        Scan time in both directions, side by side.
-    dropout : float
-        Rate of dropout between stacked layers, in [0, 1).
-    nonlinearity : {"tanh", "relu"}
-        The function f.
-
-    Notes
-    -----
-    Input weights begin Glorot-uniform, recurrent weights orthogonal, biases 0.
-
-    Examples
-    --------
-    >>> from pyseq.layers import Elman
-    >>> Elman(8).build(3, random_state=0).parameters_["weight_ih_l0"].shape
-    (8, 3)
-    """
-
-    n_gates: ClassVar[int] = 1
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **RecurrentLayer._parameter_constraints,
-        "nonlinearity": [StrOptions({"tanh", "relu"})],
-    }
-
-    def __init__(
-        self,
-        hidden_size: int,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        nonlinearity: str = "tanh",
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.nonlinearity = nonlinearity
-
-    def _cell(self) -> str:
-        return "elman_relu" if self.nonlinearity == "relu" else "elman"
-
-
-class LSTM(RecurrentLayer):
-    """Long short-term memory   (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
-
-    Gates in the order i f g o:  c' = f * c + i * g,  h' = o * tanh(c').
-
-    Parameters
-    ----------
-    hidden_size : int
-        Units H of each direction; the output has H columns, or 2H where bidirectional.
-    num_layers : int
-        Layers stacked on each other.
-    bidirectional : bool
-        Scan time in both directions, side by side.
-    dropout : float
-        Rate of dropout between stacked layers, in [0, 1).
-
-    Notes
-    -----
-    Input weights begin Glorot-uniform and recurrent weights orthogonal, gate by gate; biases 0, but 1
-    for the forget gate (in `bias_ih`).
-
-    Examples
-    --------
-    >>> from pyseq.layers import LSTM
-    >>> LSTM(64, bidirectional=True)
-    LSTM(bidirectional=True, hidden_size=64)
-    >>> LSTM(64, bidirectional=True).build(12, random_state=0).n_features_out_
-    128
-    """
-
-    n_gates: ClassVar[int] = 4
-
-    def __init__(
-        self, hidden_size: int, num_layers: int = 1, bidirectional: bool = False, dropout: float = 0.0
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-
-    def _cell(self) -> str:
-        return "lstm"
-
-    def _initial_weights(self, n_in: int, rng: np.random.Generator) -> ops.RNNWeights:
-        weights = super()._initial_weights(n_in, rng)
-        weights.bias_ih[self.hidden_size : 2 * self.hidden_size] = 1.0
+    def _initial_weights(self, n_in: int, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+        info, h, p = ops.CELLS[self._cell()], self.hidden_size, self._output_size()
+        weights = {
+            "weight_ih": initial_gates("glorot_uniform", rng, info.gates, (h, n_in)),
+            "weight_hh": initial_gates("orthogonal", rng, info.recurrent_gates, (h, p)),
+            "bias_ih": initial("zeros", rng, (info.gates * h,)),
+            "bias_hh": initial("zeros", rng, (info.recurrent_gates * h,)),
+        }
+        self._initial_bias(weights["bias_ih"])
+        for name, shape in info.shapes(n_in, h, p).items():
+            if name not in weights:
+                weights[name] = initial(EXTRA_INITIALISERS[name], rng, shape)
         return weights
-
-
-class GRU(RecurrentLayer):
-    """Gated recurrent unit, reset gate after the matrix product   (Cho et al. 2014).
-
-    Gates in the order r z n:  h' = (1 - z) * n + z * h.
-
-    Parameters
-    ----------
-    hidden_size : int
-        Units H of each direction; the output has H columns, or 2H where bidirectional.
-    num_layers : int
-        Layers stacked on each other.
-    bidirectional : bool
-        Scan time in both directions, side by side.
-    dropout : float
-        Rate of dropout between stacked layers, in [0, 1).
-
-    Notes
-    -----
-    Input weights begin Glorot-uniform and recurrent weights orthogonal, gate by gate; biases 0.
-
-    Examples
-    --------
-    >>> from pyseq.layers import GRU
-    >>> GRU(16, num_layers=2).build(5, random_state=0).n_parameters
-    2736
-    """
-
-    n_gates: ClassVar[int] = 3
-
-    def __init__(
-        self, hidden_size: int, num_layers: int = 1, bidirectional: bool = False, dropout: float = 0.0
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-
-    def _cell(self) -> str:
-        return "gru"

@@ -1,14 +1,26 @@
 """Stateless functions on arrays and Ragged, for those who bring their own training loop."""
 
+from pyseq.ops.cells import (
+    CELLS,
+    LayerNormWeights,
+    LeakyWeights,
+    PeepholeWeights,
+    ProjectedWeights,
+    RNNWeights,
+)
 from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
 from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
-from pyseq.ops.rnn import CELLS, RNNWeights, rnn_backward, rnn_forward
+from pyseq.ops.rnn import rnn_backward, rnn_forward
 from pyseq.ops.updates import adam_update, sgd_update, squared_norm
 
 __all__ = [
     "CELLS",
     "Hypothesis",
+    "LayerNormWeights",
+    "LeakyWeights",
+    "PeepholeWeights",
+    "ProjectedWeights",
     "RNNWeights",
     "adam_update",
     "causal_conv1d",

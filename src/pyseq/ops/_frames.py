@@ -115,3 +115,19 @@ def as_parameter(array: Any, shape: tuple[int, ...], dtype: Any, name: str) -> F
     if a.dtype != dtype:
         raise TypeError(f"{name} has dtype {a.dtype}, but x has {dtype}: give both the same")
     return np.ascontiguousarray(a)
+
+
+def rows_beside(values: Frames, y: Frames, width: int, name: str) -> FloatArray:
+    """Rows of `width` numbers, one beside each row of the output `y`; an error names what does not fit."""
+    if values.width != width or (values.padded is None) != (y.padded is None):
+        raise ValueError(
+            f"{name} does not have the shape of the output: {values.width} features, expected {width}"
+        )
+    if values.rows.dtype != y.rows.dtype:
+        raise TypeError(f"{name} has dtype {values.rows.dtype}, expected {y.rows.dtype} as the output")
+    if values.padded != y.padded or (y.padded is None and not np.array_equal(values.lengths, y.lengths)):
+        raise ValueError(f"{name} does not have the shape of the output: other sequences or lengths")
+    if len(values.rows) == len(y.rows) and np.array_equal(values.starts, y.starts):
+        return values.rows
+    # Kernels read it where they wrote the output: lay it out alike.
+    return values.rows[np.repeat(values.starts - y.starts, y.lengths) + np.arange(len(y.rows))]
