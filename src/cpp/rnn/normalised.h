@@ -152,7 +152,7 @@ template <class C, class R, int Q>
 void normalised_step(const ForwardContext<C, R, Q>& x, const Row<R>* rows, int64_t n, const Share& share, int64_t t,
                      int64_t block_slots) {
   static_assert(Q == 1, "a block is one vector of units");
-  constexpr int kGateRows = 2, kOutputRows = 6;  // activations in flight
+  constexpr int kGateRows = kAccumulators / 6, kOutputRows = 6;  // enough activations in flight
   const auto& work = x.work;
   const Shape& s = work.plan.shape;
   const auto stats = [&](int64_t row) {
