@@ -96,7 +96,7 @@ def one_line(value: object) -> str:
     return " ".join(repr(value).split())
 
 
-def central_difference(function: Callable[[], float], array: np.ndarray, step: float = 1e-5) -> np.ndarray:
+def central_difference(function: Callable[[], float], array: np.ndarray, step: float = 3e-6) -> np.ndarray:
     """Gradient of `function()` by every entry of an `array` it reads, varied in place and restored."""
     assert array.dtype == np.float64, "central differences need float64"
     gradient = np.zeros(array.shape)

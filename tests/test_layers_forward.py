@@ -166,10 +166,10 @@ def test_masks_of_the_state_are_drawn_in_training_from_the_generator_given(rng, 
 
 
 def test_zoneout_keeps_its_rate_of_units_and_their_expectation_at_inference(rng):
-    x = Ragged(np.ones((3000, 1), dtype="float32"), [3000])
+    x = Ragged(rng.standard_normal((3000, 1)).astype("float32"), [3000])
     layer = GRU(8, zoneout=0.25).build(1, random_state=0)
     y = layer.forward(x, training=True, rng=rng)[0].values
-    assert abs(np.mean(y[1:] == y[:-1]) - 0.25) < 0.15  # frames where the state has settled are equal too
+    assert abs(np.mean(y[1:] == y[:-1]) - 0.25) < 0.015
     weights = ops.RNNWeights(*layer.parameters_.values())
     rate = np.full(8, 0.25, dtype="float32")
     expected, _, _ = ops.rnn_forward("gru", x, weights, zoneout_h=rate)

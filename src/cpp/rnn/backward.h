@@ -174,7 +174,7 @@ BackRow<R> back_row(const BackwardContext<C, R, Q>& x, const Chunk& chunk, int64
 }
 
 // (1a) Gradients of a step's slots, for a share's rows and blocks: block by block, where the rows' slots are neighbours.
-template <class C, class R, int Q>
+template <bool kZoneout, class C, class R, int Q>
 void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
   constexpr int W = kLanes<R>, S = C::slots;
   const Shape& s = x.shape();
@@ -190,7 +190,7 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
       PYSEQ_UNROLL for (int v = 0; v < S; v++) kept[v] = C::keeps_slots ? load(block + v * W) : Vec<R>{};
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
         const int64_t i = (u * Q + q) * W;
-        h_prev[q] = C::carries_h || r.zh ? load_up_to(r.h_prev + i, s.hidden - i) : Vec<R>{};
+        h_prev[q] = C::carries_h || kZoneout ? load_up_to(r.h_prev + i, s.hidden - i) : Vec<R>{};
         h[q] = load_up_to(r.h + i, s.hidden - i);
         dh[q] = load(r.dh + i);
         if (r.gy) dh[q] += load_up_to(r.gy + i, s.hidden - i);
@@ -198,17 +198,17 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
           c_prev[q] = load(r.c_prev + i);
           dc[q] = load(r.dc + i);
         }
-        if (r.zh) dh_stays[q] = zone_in(load_up_to(r.zh + i, s.hidden - i), h_prev[q], h[q], dh[q]);
-        if (C::has_cell && r.zc) dc_stays[q] = zone_in(load_up_to(r.zc + i, s.hidden - i), dc[q]);
+        if (kZoneout && r.zh) dh_stays[q] = zone_in(load_up_to(r.zh + i, s.hidden - i), h_prev[q], h[q], dh[q]);
+        if (kZoneout && C::has_cell && r.zc) dc_stays[q] = zone_in(load_up_to(r.zc + i, s.hidden - i), dc[q]);
       }
       cell_backward<C, R, Q>(x.work.scratch, s, share.row + j * share.row_step, u * Q * W, kept, h_prev, c_prev, h, dh, dc, d,
                              dh_prev, dc_prev);
       PYSEQ_UNROLL for (int v = 0; v < S; v++) store(block + v * W, d[v]);
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
         const int64_t i = (u * Q + q) * W;
-        if (r.zh) store(r.dh + i, dh_prev[q] + dh_stays[q]);
+        if (kZoneout && r.zh) store(r.dh + i, dh_prev[q] + dh_stays[q]);
         else if (C::carries_h) store(r.dh + i, dh_prev[q]);
-        if (C::has_cell) store(r.dc + i, r.zc ? dc_prev[q] + dc_stays[q] : dc_prev[q]);
+        if (C::has_cell) store(r.dc + i, kZoneout && r.zc ? dc_prev[q] + dc_stays[q] : dc_prev[q]);
       }
     }
 }

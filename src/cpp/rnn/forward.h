@@ -1,6 +1,8 @@
 // The forward time loop of one layer and direction.
 #pragma once
 
+#include <type_traits>
+
 #include "rnn/pack.h"
 #include "rnn/scratch.h"
 
@@ -176,20 +178,31 @@ void step(const ForwardContext<C, R, Q>& context, const Row<R>* rows, int64_t n,
   }
 }
 
-// bias + x W_ih of MR frames of one block, left where step_tile looks for it.
-template <class C, class R, int Q, int MR>
-PYSEQ_TILE void input_tile(const ForwardWork<C, R, Q>& work, const R* const* x, R* const* slots, int64_t u,
+// What is done to a block's sums of x before they are left for the steps.
+template <class C>
+struct Prepare {
+  template <class A>
+  PYSEQ_INLINE static void run(A& acc) { C::prepare(acc); }
+};
+struct LeaveSums {
+  template <class A>
+  PYSEQ_INLINE static void run(A&) {}
+};
+template <class C>
+using AfterInput = std::conditional_t<C::scheme == Scheme::kLinear, Prepare<C>, LeaveSums>;
+
+// bias + x W_ih of MR frames of one block of S slots, left where step_tile looks for it. x adds to XS slots from XF on.
+template <class R, int S, int XS, int XF, class After, int MR>
+PYSEQ_TILE void input_tile(const R* bias, const R* weights, int64_t inputs, const R* const* x, R* const* slots,
                            int64_t block_offset) {
-  constexpr int W = kLanes<R>, S = C::slots;
-  const Shape& s = work.plan.shape;
+  constexpr int W = kLanes<R>;
   Vec<R> acc[MR][S];
   PYSEQ_UNROLL for (int j = 0; j < S; j++) {
-    const Vec<R> v = load(work.bias + u * S * W + j * W);
+    const Vec<R> v = load(bias + j * W);
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) acc[i][j] = v;
   }
-  multiply_add<R, MR, C::x_slots, S, C::x_first>(acc, s.input, [&](int i, int64_t k) { return x[i][k]; },
-                                                 work.weight_ih + u * s.input * C::x_slots * W, C::x_slots * W);
-  if constexpr (C::scheme == Scheme::kLinear) C::prepare(acc);
+  multiply_add<R, MR, XS, S, XF>(acc, inputs, [&](int i, int64_t k) { return x[i][k]; }, weights, XS * W);
+  After::run(acc);
   PYSEQ_UNROLL for (int i = 0; i < MR; i++)
     PYSEQ_UNROLL for (int j = 0; j < S; j++) store(slots[i] + block_offset + j * W, acc[i][j]);
 }
@@ -212,8 +225,10 @@ void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, 
     }
   }
   for (int64_t u = share.first_block; u < share.end_block; u++)
-    row_blocks<tile_rows(C::slots)>(n, [&](int64_t first, auto mr) {
-      input_tile<C, R, Q, decltype(mr)::value>(work, x + first, slots + first, u, u * chunk.stride * plan.shape.frame_size);
+    row_blocks<tile_rows(input_slots<C>)>(n, [&](int64_t first, auto mr) {
+      input_tile<R, input_slots<C>, C::x_slots, C::x_first, AfterInput<C>, decltype(mr)::value>(
+          work.bias + u * plan.shape.frame_size, work.weight_ih + u * plan.shape.input * C::x_slots * kLanes<R>,
+          plan.shape.input, x + first, slots + first, u * chunk.stride * plan.shape.frame_size);
     });
 }
 

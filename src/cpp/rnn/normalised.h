@@ -29,7 +29,8 @@ PYSEQ_INLINE Vec<R> first_lanes_of(R s, int n) {
   return load(lanes);
 }
 
-// Mean and 1 / deviation of V vectors a block, `stride` apart, whose lanes beyond the last unit are 0.
+// Mean and 1 / deviation of V vectors a block, `stride` apart, in one pass: both of the differences from one of the
+// numbers, which is as near to the mean as any, so that the squares do not cancel.
 template <class R>
 struct Moments {
   R mean, scale;
@@ -37,23 +38,27 @@ struct Moments {
 template <int V, class R>
 PYSEQ_INLINE Moments<R> moments(const R* p, int64_t stride, int64_t units) {
   constexpr int W = kLanes<R>;
-  const R count = static_cast<R>(units * V);
+  const R shift = p[0], count = static_cast<R>(units * V);
   Vec<R> sum[V] = {}, squares[V] = {};
-  for (int64_t i = 0, b = 0; i < units; i += W, b++)
-    PYSEQ_UNROLL for (int v = 0; v < V; v++) sum[v] += load(p + b * stride + v * W);
-  PYSEQ_UNROLL for (int v = 1; v < V; v++) sum[0] += sum[v];
-  const R mean = sum_tree<R>(sum[0]) / count;
-  for (int64_t i = 0, b = 0; i < units; i += W, b++) {
-    const int lanes = lanes_left<R>(units - i);
+  const auto add = [&](const R* q, auto&& take, Vec<R> from) {
     PYSEQ_UNROLL for (int v = 0; v < V; v++) {
-      const R* q = p + b * stride + v * W;
-      const Vec<R> d = (lanes == W ? load(q) : load_n(q, lanes)) - (lanes == W ? splat(mean) : first_lanes_of(mean, lanes));
+      const Vec<R> d = take(q + v * W) - from;
+      sum[v] += d;
       squares[v] = fma(d, d, squares[v]);
     }
+  };
+  const int64_t whole = units / W;
+  for (int64_t b = 0; b < whole; b++) add(p + b * stride, [](const R* q) { return load(q); }, splat(shift));
+  if (const int lanes = static_cast<int>(units % W))
+    add(p + whole * stride, [&](const R* q) { return load_n(q, lanes); }, first_lanes_of(shift, lanes));
+  PYSEQ_UNROLL for (int v = 1; v < V; v++) {
+    sum[0] += sum[v];
+    squares[0] += squares[v];
   }
-  PYSEQ_UNROLL for (int v = 1; v < V; v++) squares[0] += squares[v];
-  return {mean, R(1) / static_cast<R>(__builtin_sqrt(sum_tree<R>(squares[0]) / count + R(kNormEpsilon)))};
+  const R mean = sum_tree<R>(sum[0]) / count, variance = sum_tree<R>(squares[0]) / count - mean * mean;
+  return {shift + mean, R(1) / static_cast<R>(__builtin_sqrt(max_of(variance, R(0)) + R(kNormEpsilon)))};
 }
+
 // Rows of a step whose statistics a share sums: its own, or a part of all where threads split the units.
 template <class F>
 PYSEQ_INLINE void rows_to_sum(const Share& share, int64_t n, const F& f) {
@@ -152,7 +157,7 @@ template <class C, class R, int Q>
 void normalised_step(const ForwardContext<C, R, Q>& x, const Row<R>* rows, int64_t n, const Share& share, int64_t t,
                      int64_t block_slots) {
   static_assert(Q == 1, "a block is one vector of units");
-  constexpr int kGateRows = 2, kOutputRows = 6;  // activations in flight
+  constexpr int kGateRows = kAccumulators / 6, kOutputRows = 6;  // enough activations in flight
   const auto& work = x.work;
   const Shape& s = work.plan.shape;
   const auto stats = [&](int64_t row) {

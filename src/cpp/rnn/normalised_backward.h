@@ -121,7 +121,7 @@ PYSEQ_INLINE void unit_means(const R* units, const Shape& s, int64_t count, R* m
 
 template <class C, class R, int Q>
 void normalised_step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
-  constexpr int kGateRows = 2;  // activations in flight
+  constexpr int kGateRows = kAccumulators / 6;  // enough activations in flight
   auto& work = x.work;
   const Plan& plan = work.plan;
   const Shape& s = plan.shape;

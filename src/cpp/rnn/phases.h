@@ -84,7 +84,8 @@ void whole_step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, cons
     meet(barrier, share);
   }
   if constexpr (C::scheme == Scheme::kNormalised) normalised_step_back(x, chunk, share, t);
-  else step_gradients(x, chunk, share, t);
+  else if (x.args.masks.zoneout_h || x.args.masks.zoneout_c) step_gradients<true>(x, chunk, share, t);
+  else step_gradients<false>(x, chunk, share, t);
   if constexpr (C::scheme == Scheme::kGated) {
     meet(barrier, share);
     gated_back(x, chunk, share, t);

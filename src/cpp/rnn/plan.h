@@ -133,7 +133,8 @@ struct Split {
 };
 template <class C>
 Split split_of(const Shape& s) {
-  const double frame = 2.0 * static_cast<double>(s.input + s.hidden) * static_cast<double>(s.hidden) * C::gates;
+  const double recurrent = C::scheme == Scheme::kLinear ? 0.0 : static_cast<double>(s.output);
+  const double frame = 2.0 * (static_cast<double>(s.input) + recurrent) * static_cast<double>(s.hidden) * C::gates;
   const double step = frame * static_cast<double>(s.batch);
   const int threads = threads_for(frame * static_cast<double>(s.frames));
   const int by_rows = static_cast<int>(min_of<int64_t>(threads, s.batch / kFewestRows));

@@ -13,6 +13,9 @@ constexpr bool two_passes = C::scheme == Scheme::kGated || C::scheme == Scheme::
 // x's product may share a tile with that of h'.
 template <class C>
 constexpr bool products_may_fuse = C::scheme != Scheme::kLinear && C::scheme != Scheme::kNormalised;
+// Slots that a chunk's product of x leaves behind.
+template <class C>
+constexpr int input_slots = C::scheme == Scheme::kNormalised ? C::x_slots : C::slots;
 // Slots carry something from pass to pass, also where no backward pass follows.
 template <class C>
 constexpr bool needs_slots = C::scheme == Scheme::kGated;

@@ -166,14 +166,23 @@ def _sizes(weights: Any, info: CellInfo) -> tuple[int, int]:
     return shape[1], shape[1]
 
 
-def extra_rows(weights: Any) -> FloatArray | None:
+def extra_rows(weights: Any, info: CellInfo) -> FloatArray | None:
     """All fields behind the first four, as rows of H numbers; None if there are none, or they do not fit."""
+    if info.weights is RNNWeights:
+        return None
     more = [np.asarray(array) for array in weights[4:]]
-    hidden = more[-1].shape[-1] if more and more[-1].ndim else 0
-    if hidden == 0 or any(array.size % hidden for array in more):
+    hidden, output = _sizes_of_shapes(info, np.shape(weights[1]), more[0].shape)
+    shapes = (shape(hidden, output) for shape in _MORE[info.name][1])
+    if hidden == 0 or any(a.shape != shape for a, shape in zip(more, shapes, strict=True)):
         return None
     rows = [array.reshape(-1, hidden) for array in more]
     return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+def _sizes_of_shapes(info: CellInfo, weight_hh: tuple[int, ...], extra: tuple[int, ...]) -> tuple[int, int]:
+    """H and the length of h; zeros where the arrays that tell them have another number of dimensions."""
+    by_shape = extra[::-1] if info.projects else weight_hh[1:] * 2
+    return (by_shape[0], by_shape[1]) if len(by_shape) == 2 else (0, 0)
 
 
 def weights_from(info: CellInfo, arrays: list[FloatArray]) -> Weights:

@@ -12,6 +12,7 @@ from pyseq.ops._frames import FloatArray, Frames, as_frames, rows_beside
 from pyseq.ops._masks import NO_MASKS, Masks, check_masks
 from pyseq.ops.cells import (
     CellInfo,
+    RNNWeights,
     State,
     Weights,
     cell_info,
@@ -114,7 +115,7 @@ def rnn_forward(
     info = cell_info(cell)
     masked = recurrent_mask is not None or zoneout_h is not None or zoneout_c is not None
     if lengths is None and out is None and not masked and len(weights) == len(info.weights._fields):
-        extra = extra_rows(weights)
+        extra = None if info.weights is RNNWeights else extra_rows(weights, info)
         done = _core.rnn_forward_whole(info.code, reverse, x, weights, extra, initial_state, keep_tape)
         if done is not None:
             output, final, memory = done
@@ -123,7 +124,7 @@ def rnn_forward(
     frames = as_frames(x, lengths)
     dtype, batch = frames.rows.dtype, len(frames.lengths)
     weights, hidden, width = check_weights(weights, info, frames.width, dtype)
-    extra = extra_rows(weights)
+    extra = extra_rows(weights, info)
     state = check_state(initial_state, info, batch, hidden, width, dtype, "initial_state")
     y = frames.like(width) if out is None else _output_rows(out, frames, width)
     masks = check_masks(info, y, hidden, recurrent_mask, zoneout_h, zoneout_c)
