@@ -39,7 +39,7 @@ struct ForwardWork {
   ForwardScratch<C, R> scratch;
 
   ForwardWork(const RnnProblem& p, bool keeps_tape, Arena& arena)
-      : plan(shape_of<C, R>(p, Q), arena), split(split_of<C>(plan.shape)) {
+      : plan(shape_of<C, R>(p, Q), arena), split(split_of<C, R>(plan.shape)) {
     const Shape& s = plan.shape;
     weight_ih = arena.take<R>(s.blocks * s.input * C::x_slots * kLanes<R>);
     weight_hh = arena.take<R>(s.blocks * s.output * C::h_slots * kLanes<R>);

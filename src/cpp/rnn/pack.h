@@ -6,7 +6,7 @@
 // Sums of weight gradients have a layout of their own (rnn/backward.h).
 #pragma once
 
-#include "rnn/plan.h"
+#include "rnn/split.h"
 #include "simd/lanes.h"
 
 namespace pyseq {

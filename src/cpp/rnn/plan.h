@@ -20,8 +20,6 @@ constexpr int64_t kMostChunkFrames = 512;
 constexpr int64_t kFewestChunkFrames = 256;
 constexpr int64_t kFusedBytes = 768 << 10;   // weights up to this stay in L2 while a step reads both
 constexpr int64_t kSingleFusedBytes = 40 << 10;  // a single row: in L1, x's product fills the gaps of the chain of h
-constexpr double kUnitOperations = 4e5;      // of a step and thread, for which a barrier is worth it
-constexpr int64_t kFewestRows = 2, kFewestBlocks = 2;  // a thread's share
 
 // Longest first; equal lengths by index: a total order, so any correct sort gives the same.
 PYSEQ_INLINE bool runs_longer(const int64_t* lengths, int64_t a, int64_t b) {
@@ -125,44 +123,6 @@ struct Plan {
 // Numbers of all slots, or of one chunk's.
 PYSEQ_INLINE int64_t slots_size(const Shape& s) { return (s.frames + s.chunks) * s.blocks * s.frame_size; }
 PYSEQ_INLINE int64_t chunk_slots_size(const Shape& s) { return block_stride(s.chunk_frames) * s.blocks * s.frame_size; }
-
-// How the work is split: rows (no barrier), or units (a barrier a step), or neither.
-struct Split {
-  int threads;
-  bool by_rows;
-};
-template <class C>
-Split split_of(const Shape& s) {
-  const double recurrent = C::scheme == Scheme::kLinear ? 0.0 : static_cast<double>(s.output);
-  const double frame = 2.0 * (static_cast<double>(s.input) + recurrent) * static_cast<double>(s.hidden) * C::gates;
-  const double step = frame * static_cast<double>(s.batch);
-  const int threads = threads_for(frame * static_cast<double>(s.frames));
-  const int by_rows = static_cast<int>(min_of<int64_t>(threads, s.batch / kFewestRows));
-  const double blocks = static_cast<double>(s.blocks / kFewestBlocks);
-  const double worth = C::scheme == Scheme::kLinear ? blocks : min_of(step / kUnitOperations, blocks);  // no barriers
-  const int by_units = worth < threads ? static_cast<int>(worth) : threads;
-  if (by_units > by_rows && by_units > 1) return {by_units, false};
-  return {by_rows > 1 ? by_rows : 1, true};
-}
-
-// A thread's share.
-struct Share {
-  int64_t row, row_step;           // sorted positions row, row + row_step, ...
-  int64_t first_block, end_block;
-  int thread, threads;
-  bool barriers;                   // other threads need this one's state every step
-
-  Share(const Split& split, const Shape& s, int t, int n) : thread(t), threads(n) {
-    const bool by_rows = split.by_rows || n == 1;
-    row = by_rows ? t : 0;
-    row_step = by_rows ? n : 1;
-    first_block = by_rows ? 0 : piece_start(s.blocks, n, t);
-    end_block = by_rows ? s.blocks : piece_start(s.blocks, n, t + 1);
-    barriers = !by_rows;
-  }
-  // How many of the first n sorted positions are this thread's.
-  int64_t count(int64_t n) const { return n <= row ? 0 : (n - row + row_step - 1) / row_step; }
-};
 
 }  // namespace
 }  // namespace PYSEQ_TIER

@@ -1,7 +1,7 @@
 // Memory for what goes beyond one product and one pass a step: extra rows of parameters, masks, second products.
 #pragma once
 
-#include "rnn/plan.h"
+#include "rnn/split.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {

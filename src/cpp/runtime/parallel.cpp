@@ -11,10 +11,8 @@ namespace pyseq {
 
 namespace {
 
-// A fork/join of a team that sleeps costs 10 to 30 microseconds on a virtual machine: a thread must be
-// given several times that much work. One core does 50 to 200 operations a nanosecond.
-constexpr double kOperationsPerThread = 2e6;
-constexpr int kSpins = 4000;  // about 100 microseconds of pause instructions
+// Longer than a barrier of threads that all run; the thread that is waited for may need this core.
+constexpr int kSpins = 400;  // about 10 microseconds of pause instructions
 
 bool ran_threads = false;      // this process has started a team
 bool forked_after_team = false;
@@ -43,7 +41,7 @@ int max_threads() noexcept {
 }
 
 int threads_for(double operations) noexcept {
-  const double wanted = operations / kOperationsPerThread;
+  const double wanted = operations / (kOperationsPerNanosecond * kRegionNanoseconds);  // a share pays for its thread
   if (wanted < 2) return 1;
   const int most = max_threads();
   return wanted < most ? static_cast<int>(wanted) : most;

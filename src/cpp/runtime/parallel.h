@@ -9,6 +9,15 @@ namespace pyseq {
 // respected. 1 in a child of fork() whose parent had run threads (GNU OpenMP would hang there).
 int max_threads() noexcept;
 
+// What threads cost here, and what one of them does: `python -m bench.calibrate` measures both.
+//   A region of threads that still spin costs half a microsecond, of threads asleep 40 to 130: a call may meet either.
+//   A barrier costs 55 nanoseconds, and as much again in waiting for the slower thread.
+//   The kernels do 100 to 200 floating-point operations a nanosecond.
+constexpr double kRegionNanoseconds = 20e3;  // for each thread beyond the first
+constexpr double kBarrierNanoseconds = 120;
+constexpr double kOperationsPerNanosecond = 150;
+constexpr double region_nanoseconds(int threads) { return kRegionNanoseconds * (threads - 1); }
+
 // Threads worth their wake-up for this many floating-point operations, at most max_threads().
 int threads_for(double operations) noexcept;
 
