@@ -151,8 +151,8 @@ PYSEQ_INLINE void cell_backward(const BackwardScratch<C, R>& scratch, const Shap
   }
 }
 
-template <class C, class R, int Q>
-BackRow<R> back_row(const BackwardContext<C, R, Q>& x, const Chunk& chunk, int64_t t, int64_t row) {
+template <bool kZoneout, class C, class R, int Q>
+PYSEQ_INLINE BackRow<R> back_row(const BackwardContext<C, R, Q>& x, const Chunk& chunk, int64_t t, int64_t row) {
   const bool projects = C::scheme == Scheme::kProjected;  // then h and dh are those of what is projected
   const RnnBackward<R>& a = x.args;
   const Plan& plan = x.work.plan;
@@ -166,8 +166,8 @@ BackRow<R> back_row(const BackwardContext<C, R, Q>& x, const Chunk& chunk, int64
   r.c_prev = !C::has_cell ? nullptr
              : t > 0      ? x.tape.cells + (plan.offset[t - 1] + row) * s.padded
                           : x.work.c0 + b * s.padded;
-  r.zh = projects ? nullptr : x.zoneout_h(y_row);
-  r.zc = x.zoneout_c(y_row);
+  r.zh = kZoneout && !projects ? x.zoneout_h(y_row) : nullptr;
+  r.zc = kZoneout ? x.zoneout_c(y_row) : nullptr;
   r.dh = (projects ? x.work.scratch.second : x.work.dh) + row * s.padded;
   r.dc = C::has_cell ? x.work.dc + row * s.padded : nullptr;
   return r;
@@ -180,7 +180,7 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
   const Shape& s = x.shape();
   BackRow<R>* rows = x.work.rows + share.thread * s.batch;
   const int64_t n = share.count(x.work.plan.active[t]);
-  for (int64_t j = 0; j < n; j++) rows[j] = back_row(x, chunk, t, share.row + j * share.row_step);
+  for (int64_t j = 0; j < n; j++) rows[j] = back_row<kZoneout>(x, chunk, t, share.row + j * share.row_step);
   for (int64_t u = share.first_block; u < share.end_block; u++)
     for (int64_t j = 0; j < n; j++) {
       const BackRow<R>& r = rows[j];

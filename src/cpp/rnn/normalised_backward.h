@@ -23,7 +23,7 @@ NormalisedRow<C, R> normalised_row(const BackwardContext<C, R, Q>& x, const Chun
   const auto& scratch = x.work.scratch;
   const Shape& s = x.shape();
   NormalisedRow<C, R> r;
-  static_cast<BackRow<R>&>(r) = back_row(x, chunk, t, row);
+  static_cast<BackRow<R>&>(r) = back_row<true>(x, chunk, t, row);
   r.gates = scratch.gates + row * s.padded * C::gates;
   r.units = scratch.units + row * s.padded * 4;
   r.means = scratch.means + row * 4;
