@@ -17,7 +17,11 @@ namespace {
 // reads gets (`python -m bench.calibrate`), as the products do with their other loads.
 constexpr double kNearBytes = 100, kFarBytes = 25;
 constexpr double kNearWeights = 40 << 10, kFarWeights = 1 << 20;  // beyond L1; beyond L2
-constexpr double kBarriersPerStep = 2;  // of the way back, which is longer
+
+// Barriers of a step on the way back, which is longer.
+constexpr int barriers_of(Scheme scheme) {
+  return scheme == Scheme::kLinear ? 0 : scheme == Scheme::kNormalised ? 6 : scheme == Scheme::kOnePass ? 2 : 4;
+}
 
 struct Split {
   int threads;
@@ -39,7 +43,7 @@ Split split_of(const Shape& s) {
   const double weights = (static_cast<double>(s.input) + recurrent) * static_cast<double>(s.hidden) * C::gates;
   const double row = 2 * weights, bytes = sizeof(R) * weights, steps = static_cast<double>(s.steps);
   const double rows = static_cast<double>(s.frames) / steps;  // that run at a step, on average
-  const double barriers = C::scheme == Scheme::kLinear ? 0.0 : kBarriersPerStep * kBarrierNanoseconds;
+  const double barriers = barriers_of(C::scheme) * kBarrierNanoseconds;
   Split best = {1, true};
   double shortest = steps * step_time(row * rows, bytes);
   const auto consider = [&](int64_t n, bool by_rows, double step) {
