@@ -11,7 +11,7 @@ from pyseq.ops.cells import (
 from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
 from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
-from pyseq.ops.rnn import rnn_backward, rnn_forward
+from pyseq.ops.rnn import RNNMemory, rnn_backward, rnn_forward, rnn_memory
 from pyseq.ops.updates import adam_update, sgd_update, squared_norm
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "LeakyWeights",
     "PeepholeWeights",
     "ProjectedWeights",
+    "RNNMemory",
     "RNNWeights",
     "adam_update",
     "causal_conv1d",
@@ -36,6 +37,7 @@ __all__ = [
     "embedding_backward",
     "rnn_backward",
     "rnn_forward",
+    "rnn_memory",
     "sgd_update",
     "squared_norm",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,54 @@ from pyseq.ops.cells import (
     extra_rows,
     weights_from,
 )
+
+
+class RNNMemory(NamedTuple):
+    """Bytes that a training step of one layer and direction needs beside its arguments and results."""
+
+    tape: int
+    forward_workspace: int
+    backward_workspace: int
+
+
+def rnn_memory(
+    cell: str,
+    batch: int,
+    steps: int,
+    n_features: int,
+    hidden_size: int,
+    *,
+    output_size: int | None = None,
+    dtype: Any = "float32",
+) -> RNNMemory:
+    """What `rnn_forward` and `rnn_backward` will allocate for a batch: the tape, and scratch while each runs.
+
+    Parameters
+    ----------
+    cell : name of a cell
+    batch, steps : int
+        Sequences, and frames of each.
+    n_features, hidden_size : int
+    output_size : int, optional
+        Numbers of h where a projection makes them fewer than `hidden_size`.
+    dtype : "float32" or "float64"
+
+    Returns
+    -------
+    RNNMemory : bytes of the tape (what backward needs), and of the scratch of each pass, which is kept by the
+        thread and used again
+
+    Examples
+    --------
+    >>> from pyseq import ops
+    >>> memory = ops.rnn_memory("lstm", 32, 100, 64, 128)
+    >>> memory.backward_workspace < memory.tape / 4
+    True
+    """
+    info = cell_info(cell)
+    single = np.dtype(dtype) == np.float32
+    output = hidden_size if output_size is None else output_size
+    return RNNMemory(*_core.rnn_memory(info.code, single, batch, steps, n_features, hidden_size, output))
 
 
 @dataclass(slots=True)
