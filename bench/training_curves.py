@@ -2,8 +2,8 @@
 
     python -m bench.training_curves [--epochs 12] [--seeds 3]
 
-Within one precision the curves differ by their seeds alone: the spread of `highest` is what the others are held
-to. Where `high` has no kernels of its own on this machine it computes what `highest` does, to the bit.
+Within one precision the curves differ by their seeds alone: the spread of `highest` is what the others are
+held to. Where `high` has no kernels of its own on this machine it computes what `highest` does, to the bit.
 """
 
 from __future__ import annotations
