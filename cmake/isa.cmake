@@ -2,7 +2,7 @@
 #
 # pyseq_add_tiers(<out> <sources...>) compiles the sources once for each tier into an object library
 # pyseq_<tier>, and returns their names. A tier is a namespace (PYSEQ_TIER), a vector width in bytes
-# and the flags that allow it. To add one: a line below, and its detection in runtime/cpu.cpp.
+# and the flags that allow it. PYSEQ_BFLOAT16_SOURCES go into the tiers that can multiply bfloat16. To add a tier: a line below, and its detection in runtime/cpu.cpp.
 include(CheckCXXCompilerFlag)
 
 # No -ffast-math: NaN, inf and the order of sums are promises. Contraction is off because every fused
@@ -32,6 +32,13 @@ function(pyseq_add_tiers out)
     check_cxx_compiler_flag("-mavx512f -mavx512vl -mprefer-vector-width=512" PYSEQ_COMPILER_HAS_AVX512)
     if(PYSEQ_COMPILER_HAS_AVX512)
       pyseq_add_tier(avx512 64 ${v4})
+      # One source more, with one instruction more: dispatch asks for it apart from the tier.
+      check_cxx_compiler_flag("-mavx512f -mavx512bf16" PYSEQ_COMPILER_HAS_AVX512_BF16)
+      if(PYSEQ_COMPILER_HAS_AVX512_BF16)
+        set_source_files_properties(${PYSEQ_BFLOAT16_SOURCES} PROPERTIES COMPILE_OPTIONS -mavx512bf16)
+        target_sources(pyseq_avx512 PRIVATE ${PYSEQ_BFLOAT16_SOURCES})
+        target_compile_definitions(pyseq_avx512 PRIVATE PYSEQ_HAS_BFLOAT16)
+      endif()
     endif()
     # amx: avx512 plus AMX-BF16 tiles, for the reduced precisions.
   endif()

@@ -13,7 +13,7 @@ CPP = ROOT / "src" / "cpp"
 # Lowest first. A module may import from its own level and those below.
 PYTHON_LEVELS = [
     {"_core", "_ragged"},
-    {"_openmp"},
+    {"_config", "_openmp"},
     {"ragged", "_ragged_input", "_ragged_layout", "_tokens"},
     {"ops", "metrics", "datasets", "plotting"},
     {"layers"},

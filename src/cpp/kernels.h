@@ -25,9 +25,17 @@ enum class Cell : int32_t {
 
 constexpr int64_t kOutputRows = -1;  // in cells.def: as many extra rows as the output has numbers
 
+// How exact products of float32 numbers must be; sums are float32. A permission: kernels may be more exact.
+enum class Precision : int32_t {
+  kHighest,  // float32 operands
+  kHigh,     // bf16x3: each operand in a high and a low bfloat16 half, three products
+  kMedium,   // bfloat16 operands
+};
+
 // Sizes and sequences of one layer and direction.
 struct RnnProblem {
   Cell cell;
+  Precision precision;
   bool reverse;            // from each sequence's last frame to its first
   bool masked;             // RnnMasks has a pointer that is not null
   int64_t batch, input, hidden;
@@ -72,8 +80,8 @@ struct RnnForward {
   int64_t y_stride;
   R* h_last;           // [batch][output], state after each sequence's last frame
   R* c_last;           // [batch][hidden], likewise; cells with a cell state only
-  void* tape;          // rnn_tape bytes, aligned; null when no backward pass follows
-  void* workspace;     // rnn_forward_workspace bytes
+  void* tape;          // bytes by RnnKernels::tape, aligned; null when no backward pass follows
+  void* workspace;     // bytes by RnnKernels::forward_workspace
 };
 
 template <class R>
@@ -102,7 +110,7 @@ struct RnnBackward {
   R* grad_extra;       // where cells.def has extra rows
   R* grad_h0;          // [batch][output]
   R* grad_c0;          // [batch][hidden]; cells with a cell state only
-  void* workspace;     // rnn_backward_workspace bytes
+  void* workspace;     // bytes by RnnKernels::backward_workspace
 };
 
 // --------------------------------------------------------------------------------------------- convolution
@@ -234,13 +242,21 @@ struct Probes {
 
 // --------------------------------------------------------------------------------------------------- table
 
+// The tape of one is nothing to another: forward and backward of a layer are taken from the same.
+template <class R>
+struct RnnKernels {
+  bool (*suits)(const RnnProblem&) noexcept;  // whether to take these, by cell and sizes but batch and lengths
+  int64_t (*tape)(const RnnProblem&) noexcept;
+  int64_t (*forward_workspace)(const RnnProblem&) noexcept;
+  int64_t (*backward_workspace)(const RnnProblem&) noexcept;
+  void (*forward)(const RnnForward<R>&) noexcept;
+  void (*backward)(const RnnBackward<R>&) noexcept;
+};
+
 template <class R>
 struct Kernels {
-  int64_t (*rnn_tape)(const RnnProblem&) noexcept;
-  int64_t (*rnn_forward_workspace)(const RnnProblem&) noexcept;
-  int64_t (*rnn_backward_workspace)(const RnnProblem&) noexcept;
-  void (*rnn_forward)(const RnnForward<R>&) noexcept;
-  void (*rnn_backward)(const RnnBackward<R>&) noexcept;
+  RnnKernels<R> rnn;       // suit everything
+  RnnKernels<R> rnn_bf16;  // kMedium; all null where the tier has none
 
   int64_t (*conv1d_forward_workspace)(const Conv1d<R>&) noexcept;
   int64_t (*conv1d_backward_workspace)(const Conv1d<R>&) noexcept;

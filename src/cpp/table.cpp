@@ -17,6 +17,9 @@ const KernelTable* kernel_table() noexcept {
   fill_updates(table);
   fill_rnn(table.f32);
   fill_rnn(table.f64);
+#ifdef PYSEQ_HAS_BFLOAT16
+  fill_rnn_bf16(table.f32);
+#endif
   fill_conv1d(table);
   fill_ctc_loss(table);
   fill_ctc_greedy(table);

@@ -9,6 +9,7 @@ Estimators take ragged lists of arrays and behave as scikit-learn's do::
 """
 
 from pyseq import _openmp, ops  # noqa: F401  (_openmp first: it loads the kernels)
+from pyseq._config import config_context, get_config, set_config
 from pyseq.estimators import CTCTranscriber, SequenceClassifier
 from pyseq.layers import (
     GRU,
@@ -47,5 +48,8 @@ __all__ = [
     "Ragged",
     "SequenceClassifier",
     "__version__",
+    "config_context",
+    "get_config",
     "ops",
+    "set_config",
 ]

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 CELLS: tuple[tuple[str, int, int, int, bool], ...]
+PRECISIONS: tuple[str, ...]
 
 def active_tier() -> str: ...
 def available_tiers() -> list[str]: ...
@@ -14,6 +15,7 @@ def get_num_threads() -> int: ...
 def compiler() -> str: ...
 def activation(name: str, x: Array) -> Array: ...
 def has_bfloat16_dot() -> bool: ...
+def is_native(precision: int) -> bool: ...
 def probe_rates(name: str, threads: int, rounds: int, data: Array | None, samples: int) -> Array: ...
 def probe_regions(threads: int, steps: int, operations: float, samples: int) -> Array: ...
 def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array: ...
@@ -52,10 +54,18 @@ def rnn_memory(
     cell: int, single: bool, batch: int, steps: int, inputs: int, hidden: int, output: int
 ) -> tuple[int, int, int]: ...
 def rnn_forward_whole(
-    cell: int, reverse: bool, x: Any, weights: Any, extra: Array | None, state: Any, keep_tape: bool
+    cell: int,
+    precision: int,
+    reverse: bool,
+    x: Any,
+    weights: Any,
+    extra: Array | None,
+    state: Any,
+    keep_tape: bool,
 ) -> tuple[Array, Any, Array | None] | None: ...
 def rnn_backward_whole(
     cell: int,
+    precision: int,
     reverse: bool,
     x: Array,
     weights: Any,
@@ -69,6 +79,7 @@ def rnn_backward_whole(
 ) -> tuple[Array | None, list[Array]] | None: ...
 def rnn_forward(
     cell: int,
+    precision: int,
     reverse: bool,
     x: Array,
     x_start: Array,
@@ -90,6 +101,7 @@ def rnn_forward(
 ) -> tuple[Array, Array | None, Array | None]: ...
 def rnn_backward(
     cell: int,
+    precision: int,
     reverse: bool,
     x: Array,
     x_start: Array,

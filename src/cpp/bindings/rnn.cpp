@@ -24,12 +24,17 @@ CellInfo cell_info(int code) {
   return all[code];
 }
 
+Precision checked_precision(int code) {
+  if (code < 0 || code > static_cast<int>(Precision::kMedium)) reject("precision", "a code from PRECISIONS");
+  return static_cast<Precision>(code);
+}
+
 // Of a cell whose c is as long as its h, weight_ih says nothing new.
-RnnProblem problem(const CellInfo& info, int cell, bool reverse, int64_t input, int64_t output, const py::array& weight_ih,
+RnnProblem problem(const CellInfo& info, int cell, int precision, bool reverse, int64_t input, int64_t output, const py::array& weight_ih,
                    const py::array& lengths, const py::array& x_start, const py::array& y_start) {
   const int64_t batch = lengths.size();
   const int64_t hidden = info.projects() && weight_ih.ndim() == 2 ? weight_ih.shape(0) / info.gates : output;
-  return {static_cast<Cell>(cell), reverse, false, batch, input, hidden, output, flat<int64_t>(lengths, "lengths", batch),
+  return {static_cast<Cell>(cell), checked_precision(precision), reverse, false, batch, input, hidden, output, flat<int64_t>(lengths, "lengths", batch),
           flat<int64_t>(x_start, "x_start", batch), flat<int64_t>(y_start, "y_start", batch)};
 }
 
@@ -65,7 +70,7 @@ RnnMasks<R> masks(const CellInfo& info, RnnProblem& p, const MaybeArray& recurre
 
 template <class R>
 py::object new_tape(RnnForward<R>& a) {
-  const int64_t size = kernels<R>().rnn_tape(a.problem);
+  const int64_t size = rnn_kernels<R>(a.problem).tape(a.problem);
   py::array_t<uint8_t> bytes = from_pool<uint8_t>({size}, static_cast<std::size_t>(size));
   a.tape = bytes.mutable_data();
   return bytes;
@@ -93,7 +98,7 @@ py::list new_gradients(RnnBackward<R>& a, const CellInfo& info) {
   return all;
 }
 
-py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
+py::tuple rnn_forward(int cell, int precision, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
                       const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
                       const py::array& bias_hh, const MaybeArray& extra, const MaybeArray& h0, const MaybeArray& c0,
                       const MaybeArray& recurrent_mask, const MaybeArray& zoneout_h, const MaybeArray& zoneout_c,
@@ -103,7 +108,7 @@ py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::arra
     using R = decltype(zero);
     const Rows<R> in = rows<R>(x, "x"), out = rows<R>(y, "y", true);
     RnnForward<R> a{};
-    a.problem = problem(info, cell, reverse, in.width, out.width, weight_ih, lengths, x_start, y_start);
+    a.problem = problem(info, cell, precision, reverse, in.width, out.width, weight_ih, lengths, x_start, y_start);
     check_frames(a.problem.x_start, a.problem.lengths, a.problem.batch, in.count, "x_start");
     check_frames(a.problem.y_start, a.problem.lengths, a.problem.batch, out.count, "y_start");
     a.weights = weights<R>(info, a.problem, weight_ih, weight_hh, bias_ih, bias_hh, extra);
@@ -125,14 +130,15 @@ py::tuple rnn_forward(int cell, bool reverse, const py::array& x, const py::arra
     if (keep_tape) {
       tape = new_tape<R>(a);
     }
-    Workspace workspace(kernels<R>().rnn_forward_workspace(a.problem));
+    const RnnKernels<R>& run = rnn_kernels<R>(a.problem);
+    Workspace workspace(run.forward_workspace(a.problem));
     a.workspace = workspace.data();
-    without_gil([&] { kernels<R>().rnn_forward(a); });
+    without_gil([&] { run.forward(a); });
     return py::make_tuple(h_last, c_last, tape);
   });
 }
 
-py::list rnn_backward(int cell, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
+py::list rnn_backward(int cell, int precision, bool reverse, const py::array& x, const py::array& x_start, const py::array& lengths,
                        const py::array& weight_ih, const py::array& weight_hh, const py::array& bias_ih,
                        const py::array& bias_hh, const MaybeArray& extra, const MaybeArray& h0, const MaybeArray& c0,
                        const MaybeArray& recurrent_mask, const MaybeArray& zoneout_h, const MaybeArray& zoneout_c,
@@ -145,14 +151,14 @@ py::list rnn_backward(int cell, bool reverse, const py::array& x, const py::arra
     const Rows<R> in = rows<R>(x, "x"), out = rows<R>(y, "y");
     const Rows<R> gy = rows<R>(grad_y, "grad_y"), gx = rows<R>(grad_x, "grad_x", true);
     RnnBackward<R> a{};
-    a.problem = problem(info, cell, reverse, in.width, out.width, weight_ih, lengths, x_start, y_start);
+    a.problem = problem(info, cell, precision, reverse, in.width, out.width, weight_ih, lengths, x_start, y_start);
     a.masks = masks<R>(info, a.problem, recurrent_mask, zoneout_h, zoneout_c, out.count);
     const RnnProblem& p = a.problem;
     check_frames(p.x_start, p.lengths, p.batch, in.count, "x_start");
     check_frames(p.y_start, p.lengths, p.batch, out.count, "y_start");
     if (gy.data && (gy.count != out.count || gy.width != out.width)) reject("grad_y", "the shape of y");
     if (gx.data && gx.width != in.width) reject("grad_x", "a column for each of x");
-    a.tape = flat<uint8_t>(tape, "tape", kernels<R>().rnn_tape(p), true);
+    a.tape = flat<uint8_t>(tape, "tape", rnn_kernels<R>(p).tape(p), true);
     a.weights = weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh, extra);
     const int64_t h_size = p.batch * p.output, c_size = p.batch * p.hidden;
     a.x = in.data;
@@ -173,9 +179,10 @@ py::list rnn_backward(int cell, bool reverse, const py::array& x, const py::arra
       check_frames(a.grad_x_start, p.lengths, p.batch, gx.count, "grad_x_start");
     }
     const py::list gradients = new_gradients(a, info);
-    Workspace workspace(kernels<R>().rnn_backward_workspace(p));
+    const RnnKernels<R>& run = rnn_kernels<R>(p);
+    Workspace workspace(run.backward_workspace(p));
     a.workspace = workspace.data();
-    without_gil([&] { kernels<R>().rnn_backward(a); });
+    without_gil([&] { run.backward(a); });
     return gradients;
   });
 }
@@ -229,7 +236,7 @@ bool state_of(py::handle state, const CellInfo& info, const RnnProblem& p, const
 
 // x and weights as kernels want them; false where something is not as usual.
 template <class R>
-bool whole_of(Whole<R>& w, const CellInfo& info, int cell, bool reverse, py::handle x, py::handle weights,
+bool whole_of(Whole<R>& w, const CellInfo& info, int cell, int precision, bool reverse, py::handle x, py::handle weights,
               py::handle extra) {
   const auto* a = py::detail::array_proxy(x.ptr());
   const int64_t batch = a->dimensions[0], steps = a->dimensions[1], input = a->dimensions[2];
@@ -241,7 +248,7 @@ bool whole_of(Whole<R>& w, const CellInfo& info, int cell, bool reverse, py::han
   if (!extra.is_none() && (!py::isinstance<py::array>(extra) || py::detail::array_proxy(extra.ptr())->nd != 2)) return false;
   const int64_t hidden = info.projects() && !extra.is_none() ? py::detail::array_proxy(extra.ptr())->dimensions[1] : output;
   if (hidden == 0 || output == 0) return false;
-  w.problem = {static_cast<Cell>(cell), reverse, false, batch, input, hidden, output, nullptr, nullptr, nullptr};
+  w.problem = {static_cast<Cell>(cell), checked_precision(precision), reverse, false, batch, input, hidden, output, nullptr, nullptr, nullptr};
   const int64_t rows = info.gates * hidden, recurrent_rows = info.recurrent_gates * hidden;
   const int64_t extra_rows = info.extra_rows_of(w.problem);
   w.weights = {data_of<R>(item(0), {rows, input}), data_of<R>(item(1), {recurrent_rows, output}),
@@ -269,14 +276,14 @@ py::object by_whole_dtype(py::handle x, F&& f) {
   return py::none();
 }
 
-py::object rnn_forward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle extra,
+py::object rnn_forward_whole(int cell, int precision, bool reverse, py::handle x, py::handle weights, py::handle extra,
                              py::handle state, bool keep_tape) {
   const CellInfo info = cell_info(cell);
   return by_whole_dtype(x, [&](auto zero) -> py::object {
     using R = decltype(zero);
     Whole<R> w;
     RnnForward<R> a{};
-    if (!whole_of(w, info, cell, reverse, x, weights, extra) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
+    if (!whole_of(w, info, cell, precision, reverse, x, weights, extra) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
     const RnnProblem& p = a.problem = w.problem;
     a.weights = w.weights;
     a.x = w.x;
@@ -293,27 +300,28 @@ py::object rnn_forward_whole(int cell, bool reverse, py::handle x, py::handle we
       last = py::make_tuple(h_last, c_last);
     }
     if (keep_tape) tape = new_tape<R>(a);
-    Workspace workspace(kernels<R>().rnn_forward_workspace(p));
+    const RnnKernels<R>& run = rnn_kernels<R>(p);
+    Workspace workspace(run.forward_workspace(p));
     a.workspace = workspace.data();
-    without_gil([&] { kernels<R>().rnn_forward(a); });
+    without_gil([&] { run.forward(a); });
     return py::make_tuple(y, last, tape);
   });
 }
 
-py::object rnn_backward_whole(int cell, bool reverse, py::handle x, py::handle weights, py::handle extra,
+py::object rnn_backward_whole(int cell, int precision, bool reverse, py::handle x, py::handle weights, py::handle extra,
                               py::handle state, py::handle y, py::handle tape, py::handle grad_y, py::handle grad_state, bool need_grad_x) {
   const CellInfo info = cell_info(cell);
   return by_whole_dtype(x, [&](auto zero) -> py::object {
     using R = decltype(zero);
     Whole<R> w;
     RnnBackward<R> a{};
-    if (!whole_of(w, info, cell, reverse, x, weights, extra) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
+    if (!whole_of(w, info, cell, precision, reverse, x, weights, extra) || !state_of(state, info, w.problem, a.h0, a.c0)) return py::none();
     const RnnProblem& p = a.problem = w.problem;
     const int64_t steps = p.lengths[0];
     if (!state_of(grad_state, info, p, a.grad_h_last, a.grad_c_last)) return py::none();
     if (!(a.y = data_of<R>(y, {p.batch, steps, p.output}))) return py::none();
     if (!grad_y.is_none() && !(a.grad_y = data_of<R>(grad_y, {p.batch, steps, p.output}))) return py::none();
-    if (!(a.tape = data_of<uint8_t>(tape, {kernels<R>().rnn_tape(p)}))) return py::none();
+    if (!(a.tape = data_of<uint8_t>(tape, {rnn_kernels<R>(p).tape(p)}))) return py::none();
     a.weights = w.weights;
     a.x = w.x;
     a.x_stride = p.input;
@@ -327,9 +335,10 @@ py::object rnn_backward_whole(int cell, bool reverse, py::handle x, py::handle w
       grad_x = g;
     }
     const py::list gradients = new_gradients(a, info);
-    Workspace workspace(kernels<R>().rnn_backward_workspace(p));
+    const RnnKernels<R>& run = rnn_kernels<R>(p);
+    Workspace workspace(run.backward_workspace(p));
     a.workspace = workspace.data();
-    without_gil([&] { kernels<R>().rnn_backward(a); });
+    without_gil([&] { run.backward(a); });
     return py::make_tuple(grad_x, gradients);
   });
 }

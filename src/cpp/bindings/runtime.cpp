@@ -83,6 +83,10 @@ void register_runtime(py::module_& m) {
   m.def("probe_regions", &regions, py::arg("threads"), py::arg("steps"), py::arg("operations"), py::arg("samples"),
         "Seconds of a parallel region with barriers.");
 
+  m.attr("PRECISIONS") = py::make_tuple("highest", "high", "medium");  // in the order of their codes
+  m.def("is_native", [](int precision) { return is_native(static_cast<Precision>(precision)); }, py::arg("precision"),
+        "Whether kernels of the precision with this code exist here.");
+
   py::list cells;
 #define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows) \
   cells.append(py::make_tuple(name, static_cast<int>(Cell::id), gate_count, recurrent_count, cell_state));

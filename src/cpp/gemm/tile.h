@@ -13,9 +13,23 @@ constexpr int tile_rows(int nv) { return nv == 1 ? kAccumulators * 2 / 3 : kAccu
 // Most vectors in a panel of packed weights.
 constexpr int kPanelVectors = 4;
 
+// What products multiply: one number a lane, or several that belong to neighbouring k (simd/pairs.h), `size` of them.
+struct Numbers {
+  static constexpr int size = 1;
+  template <class V>
+  PYSEQ_INLINE static V multiply_add(V a, V b, V sum) { return fma(a, b, sum); }
+  // kLanes operands of the numbers at p, of which the first `left` exist.
+  template <class R>
+  PYSEQ_INLINE static Vec<R> load(const R* p, int64_t left) { return load_up_to(p, left); }
+  // Operands whose numbers are the lanes of f(0), f(1), ...
+  template <class F>
+  PYSEQ_INLINE static auto join(const F& f) { return f(0); }
+};
+
 // acc[n * MR + i][OFF + j] += sum_k a(i, k) * b[n * block + k * ldb][j], in the order of k, for NB blocks n of
-// vectors. a(i, k) is a scalar to broadcast. With few rows, blocks side by side fill the pipelines.
-template <class R, int NB, int MR, int NV, int LD, int OFF, class A>
+// vectors. a(i, k) is a scalar to broadcast: an operand of P, as the lanes of b are, and k counts operands. With few
+// rows, blocks side by side fill the pipelines.
+template <class R, int NB, int MR, int NV, int LD, int OFF, class P = Numbers, class A>
 PYSEQ_INLINE void multiply_add_blocks(Vec<R> (&acc)[NB * MR][LD], int64_t K, const A& a, const R* b, int64_t ldb,
                                       int64_t block) {
 #pragma GCC unroll 1
@@ -26,14 +40,14 @@ PYSEQ_INLINE void multiply_add_blocks(Vec<R> (&acc)[NB * MR][LD], int64_t K, con
       const Vec<R> s = splat(a(i, k));
       PYSEQ_UNROLL for (int j = 0; j < NB * NV; j++) {
         Vec<R>& sum = acc[j / NV * MR + i][OFF + j % NV];
-        sum = fma(s, line[j], sum);
+        sum = P::multiply_add(s, line[j], sum);
       }
     }
   }
 }
-template <class R, int MR, int NV, int LD, int OFF, class A>
+template <class R, int MR, int NV, int LD, int OFF, class P = Numbers, class A>
 PYSEQ_INLINE void multiply_add(Vec<R> (&acc)[MR][LD], int64_t K, const A& a, const R* b, int64_t ldb) {
-  multiply_add_blocks<R, 1, MR, NV, LD, OFF>(acc, K, a, b, ldb, 0);
+  multiply_add_blocks<R, 1, MR, NV, LD, OFF, P>(acc, K, a, b, ldb, 0);
 }
 
 // f(Int<rows>) for 1 <= rows <= M.
@@ -61,9 +75,9 @@ PYSEQ_INLINE void row_blocks(int64_t n, const F& f) {
 // ---------------------------------------------------------------- rows of scalars times packed weights
 
 //   out[i][c] = (accumulate ? out[i][c] : 0) + bias[c] + sum_k a[i][k] * b[k][c]
-// A row of `a` is `blocks` runs of `run` numbers, `block_stride` apart. b is packed in panels of
+// A row of `a` is `blocks` runs of `run` operands, `block_stride` apart. b is packed in panels of
 // kPanelVectors vectors (the last may be narrower): [panel][blocks * run][vectors * lanes].
-template <class R>
+template <class R, class P = Numbers>
 struct RowProduct {
   const R* const* a;    // [rows]
   int64_t blocks, run, block_stride;
@@ -74,8 +88,8 @@ struct RowProduct {
   bool accumulate;
 };
 
-template <class R, int MR, int NV>
-PYSEQ_TILE void row_product_tile(const RowProduct<R>& p, int64_t row, const R* b, int64_t column) {
+template <class R, int MR, int NV, class P>
+PYSEQ_TILE void row_product_tile(const RowProduct<R, P>& p, int64_t row, const R* b, int64_t column) {
   constexpr int W = kLanes<R>;
   Vec<R> acc[MR][NV];
   PYSEQ_UNROLL for (int j = 0; j < NV; j++) {
@@ -85,7 +99,7 @@ PYSEQ_TILE void row_product_tile(const RowProduct<R>& p, int64_t row, const R* b
   const R* a[MR];
   PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] = p.a[row + i];
   for (int64_t q = 0; q < p.blocks; q++, b += p.run * NV * W) {
-    multiply_add<R, MR, NV, NV, 0>(acc, p.run, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
+    multiply_add<R, MR, NV, NV, 0, P>(acc, p.run, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] += p.block_stride;
   }
   const int64_t left = p.columns - column;
@@ -100,20 +114,20 @@ PYSEQ_TILE void row_product_tile(const RowProduct<R>& p, int64_t row, const R* b
 }
 
 // The panel that starts at `column`, for `rows` rows.
-template <class R>
-PYSEQ_INLINE void row_product_panel(const RowProduct<R>& p, int64_t rows, int64_t column) {
+template <class R, class P>
+PYSEQ_INLINE void row_product_panel(const RowProduct<R, P>& p, int64_t rows, int64_t column) {
   const int64_t width = kPanelVectors * kLanes<R>, K = p.blocks * p.run;
   const int nv = static_cast<int>(min_of<int64_t>(kPanelVectors, ceil_div(p.columns - column, kLanes<R>)));
   const R* b = p.b + column / width * K * width;
   with_rows<kPanelVectors>(nv, [&](auto v) {
     constexpr int NV = decltype(v)::value;
     row_blocks<tile_rows(NV)>(rows, [&](int64_t row, auto mr) {
-      row_product_tile<R, decltype(mr)::value, NV>(p, row, b, column);
+      row_product_tile<R, decltype(mr)::value, NV, P>(p, row, b, column);
     });
   });
 }
-template <class R>
-PYSEQ_INLINE void row_product(const RowProduct<R>& p, int64_t rows) {
+template <class R, class P>
+PYSEQ_INLINE void row_product(const RowProduct<R, P>& p, int64_t rows) {
   for (int64_t c = 0; c < p.columns; c += kPanelVectors * kLanes<R>) row_product_panel(p, rows, c);
 }
 
@@ -136,15 +150,15 @@ PYSEQ_INLINE void pack_panels(R* dst, int64_t K, int64_t columns, const S& src) 
 
 // ------------------------------------------------------------------------------------ sums over frames
 
-// c[i][j] += sum_f a[f][i] * b[f][j]: a is packed, MR numbers a frame; b has `ldb` numbers a frame;
-// c is [MR][NV vectors], packed.
-template <class R, int MR, int NV>
+// c[i][j] += sum_f a[f][i] * b[f][j]: a is packed, MR operands a frame; b has `ldb` operands a frame;
+// c is [MR][NV vectors], packed. Operands that hold several frames count as one.
+template <class R, int MR, int NV, class P = Numbers>
 PYSEQ_TILE void outer_tile(int64_t frames, const R* a, const R* b, int64_t ldb, R* c) {
   constexpr int W = kLanes<R>;
   Vec<R> acc[MR][NV];
   PYSEQ_UNROLL for (int i = 0; i < MR; i++)
     PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[i][j] = load(c + (i * NV + j) * W);
-  multiply_add<R, MR, NV, NV, 0>(acc, frames, [&](int i, int64_t f) { return a[f * MR + i]; }, b, ldb);
+  multiply_add<R, MR, NV, NV, 0, P>(acc, frames, [&](int i, int64_t f) { return a[f * MR + i]; }, b, ldb);
   PYSEQ_UNROLL for (int i = 0; i < MR; i++)
     PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(c + (i * NV + j) * W, acc[i][j]);
 }

@@ -5,7 +5,7 @@
 // (1) and (2) are split like the forward pass; (3) by rows of dW, every sum over all frames in one order.
 #pragma once
 
-#include "rnn/backward_state.h"
+#include "rnn/weight_gradient.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
@@ -52,7 +52,9 @@ PYSEQ_INLINE BackRow<R> back_row(const BackwardContext<C, R, Q>& x, const Chunk&
   const Shape& s = plan.shape;
   const int64_t b = plan.order[row], y_row = x.frame(a.problem.y_start, b, t);
   BackRow<R> r;
-  r.slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
+  const int64_t frame = (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
+  r.slots = x.chunk_slots(chunk) + frame;
+  r.operands = paired<C> ? x.scalars(chunk) + frame / C::Operand::size : nullptr;
   r.h_prev = x.h_before(b, t);
   r.h = projects ? x.tape.between + (plan.offset[t] + row) * s.padded : a.y + y_row * a.y_stride;
   r.gy = a.grad_y && !projects ? a.grad_y + y_row * a.grad_y_stride : nullptr;
@@ -97,6 +99,9 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
       cell_backward<C, R, Q>(x.work.scratch, s, share.row + j * share.row_step, u * Q * W, kept, h_prev, c_prev, h, dh, dc, d,
                              dh_prev, dc_prev);
       PYSEQ_UNROLL for (int v = 0; v < S; v++) store(block + v * W, d[v]);
+      if constexpr (paired<C>)
+        PYSEQ_UNROLL for (int v = 0; v < S; v++)
+          C::Operand::store(r.operands + (u * chunk.stride * s.frame_size + v * W) / C::Operand::size, d[v]);
       PYSEQ_UNROLL for (int q = 0; q < Q; q++) {
         const int64_t i = (u * Q + q) * W;
         if (kZoneout && r.zh) store(r.dh + i, dh_prev[q] + dh_stays[q]);
@@ -109,22 +114,24 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
 // (1b) dh of the step before = dslots W_hh (+ what reached it directly).
 template <class C, class R, int Q>
 void step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
-  constexpr int W = kLanes<R>;
+  using P = typename C::Operand;
+  constexpr int W = kLanes<R>, lanes = W / P::size;
   auto& work = x.work;
   const Plan& plan = work.plan;
   const Shape& s = plan.shape;
+  const int64_t frame_size = s.frame_size / P::size;
   const R** a = work.a_rows + share.thread * work.room;
   R** out = work.out_rows + share.thread * work.room;
   const int64_t n = share.count(plan.active[t]);
   const bool masked = x.args.masks.recurrent != nullptr, carries = C::carries_h || x.args.masks.zoneout_h != nullptr;
-  R* slots = x.chunk_slots(chunk) + (plan.offset[t] - plan.offset[chunk.first_step]) * s.frame_size + C::h_first * W;
+  R* slots = x.scalars(chunk) + (plan.offset[t] - plan.offset[chunk.first_step]) * frame_size + C::h_first * lanes;
   for (int64_t j = 0; j < n; j++) {
     const int64_t row = share.row + j * share.row_step;
-    a[j] = slots + row * s.frame_size;
+    a[j] = slots + row * frame_size;
     out[j] = (masked ? work.scratch.masked_dh : work.dh) + row * s.h_padded;
   }
-  const RowProduct<R> p = {a, s.blocks, C::h_slots * W, chunk.stride * s.frame_size, work.weight_hh, nullptr, out,
-                           round_up(s.output, W), carries && !masked};
+  const RowProduct<R, P> p = {a, s.blocks, C::h_slots * lanes, chunk.stride * frame_size, work.weight_hh, nullptr, out,
+                              round_up(s.output, W), carries && !masked};
   const Columns own = own_panels<R>(s.output, share);
   for (int64_t k = 0; k < own.end - own.first; k++)
     row_product_panel(p, n, (t & 1 ? own.end - 1 - k : own.first + k) * kPanelVectors * W);
@@ -134,10 +141,12 @@ void step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Shar
 // (2) dx of a chunk's frames: those of the share's rows, or any part of them where blocks are shared out.
 template <class C, class R, int Q>
 void input_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share) {
-  constexpr int W = kLanes<R>;
+  using P = typename C::Operand;
+  constexpr int lanes = kLanes<R> / P::size;
   auto& work = x.work;
   const Plan& plan = work.plan;
   const Shape& s = plan.shape;
+  const int64_t frame_size = s.frame_size / P::size;
   const RnnBackward<R>& args = x.args;
   const R** a = work.a_rows + share.thread * work.room;
   R** out = work.out_rows + share.thread * work.room;
@@ -147,116 +156,12 @@ void input_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
     for (int64_t j = 0; j < share.count(plan.active[t]); j++) {
       const int64_t row = share.row + j * share.row_step, b = plan.order[row];
       if (share.barriers && (frame + row) % share.threads != share.thread) continue;
-      a[n] = x.chunk_slots(chunk) + (frame + row) * s.frame_size + C::x_first * W;
+      a[n] = x.scalars(chunk) + (frame + row) * frame_size + C::x_first * lanes;
       out[n++] = args.grad_x + x.frame(args.grad_x_start, b, t) * args.grad_x_stride;
     }
   }
-  row_product(RowProduct<R>{a, s.blocks, C::x_slots * W, chunk.stride * s.frame_size, work.weight_ih, nullptr, out,
-                            s.input, false}, n);
-}
-
-// (3) One tile of rows of dW: the chunk's frames of x or h', packed, times the slots of every block.
-template <class Side, class C, class R, int Q, int MR>
-void gradient_tile(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const SideGradient<Side, R>& g, int64_t k0,
-                   const R* const* rows, R* packed) {
-  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV;
-  const Shape& s = x.shape();
-  // Whole vectors, in order of the frames: what a store writes too far, the next frame's store corrects.
-  for (int64_t f = 0; f < chunk.frames; f++)
-    PYSEQ_UNROLL for (int i = 0; i < MR; i += W)
-      store(packed + f * MR + i, i + W <= MR ? load(rows[f] + k0 + i) : load_n(rows[f] + k0 + i, MR - i));
-  R* sums = g.sums + k0 * s.blocks * Side::slots * W;
-  for (int64_t u = 0; u < s.blocks; u++) {
-    const R* slots = x.chunk_slots(chunk) + u * chunk.stride * s.frame_size + Side::first * W;
-    for (int pass = 0; pass < g.passes; pass++, sums += MR * NV * W)
-      outer_tile<R, MR, NV>(chunk.frames, packed, slots + pass * NV * W, s.frame_size, sums);
-  }
-}
-template <class Side, class C, class R, int Q, class P>
-void side_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share,
-                   const SideGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, const P& row_of) {
-  auto& work = x.work;
-  const Plan& plan = work.plan;
-  if (first_tile >= end_tile) return;
-  const R** rows = work.a_rows + share.thread * work.room;
-  int64_t n = 0;
-  for (int64_t t = chunk.first_step; t < chunk.end_step; t++)
-    for (int64_t row = 0; row < plan.active[t]; row++) rows[n++] = row_of(row, t);
-  R* packed = work.packed + share.thread * work.packed_room;
-  for (int64_t q = first_tile; q < end_tile; q++)
-    with_rows<SideGradient<Side, R>::MR>(static_cast<int>(g.first(q + 1) - g.first(q)), [&](auto mr) {
-      gradient_tile<Side, C, R, Q, decltype(mr)::value>(x, chunk, g, g.first(q), rows, packed);
-    });
-}
-template <class C, class R, int Q>
-void bias_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, int64_t u) {
-  constexpr int W = kLanes<R>, S = C::slots;
-  R* sums = x.work.bias + u * S * W;
-  const R* slots = x.chunk_slots(chunk) + u * chunk.stride * S * W;
-  Vec<R> acc[S];
-  PYSEQ_UNROLL for (int v = 0; v < S; v++) acc[v] = load(sums + v * W);
-  for (int64_t f = 0; f < chunk.frames; f++)
-    PYSEQ_UNROLL for (int v = 0; v < S; v++) acc[v] += load(slots + (f * S + v) * W);
-  PYSEQ_UNROLL for (int v = 0; v < S; v++) store(sums + v * W, acc[v]);
-}
-
-// A thread's tiles: those of x, then those of h', in one row.
-template <class C, class R, int Q>
-struct Tiles {
-  int64_t input_first, input_end, hidden_first, hidden_end;
-  Tiles(const BackwardWork<C, R, Q>& w, const Share& share) {
-    const int64_t all = w.input.tiles + w.hidden.tiles;
-    const int64_t first = piece_start(all, share.threads, share.thread), end = piece_start(all, share.threads, share.thread + 1);
-    input_first = min_of(first, w.input.tiles);
-    input_end = min_of(end, w.input.tiles);
-    hidden_first = max_of<int64_t>(first - w.input.tiles, 0);
-    hidden_end = max_of<int64_t>(end - w.input.tiles, 0);
-  }
-};
-template <class C, class R, int Q>
-void weight_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share,
-                     const Tiles<C, R, Q>& tiles) {
-  const RnnBackward<R>& a = x.args;
-  const int64_t* order = x.work.plan.order;
-  side_gradient(x, chunk, share, x.work.input, tiles.input_first, tiles.input_end,
-                [&](int64_t row, int64_t t) { return a.x + x.frame(a.problem.x_start, order[row], t) * a.x_stride; });
-  side_gradient(x, chunk, share, x.work.hidden, tiles.hidden_first, tiles.hidden_end,
-                [&](int64_t row, int64_t t) { return x.operand(chunk, row, t); });
-  const int64_t blocks = x.shape().blocks;
-  second_gradient(x, chunk, share);
-  if (C::scheme == Scheme::kNormalised) return;
-  for (int64_t u = piece_start(blocks, share.threads, share.thread); u < piece_start(blocks, share.threads, share.thread + 1); u++)
-    bias_gradient(x, chunk, u);
-}
-
-// Sums of a thread's tiles to the caller's layout.
-template <class Side, class R, int Q>
-void unpack_gradient(const Shape& s, const SideGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, R* out) {
-  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV, MR = SideGradient<Side, R>::MR;
-  for (int64_t q = first_tile; q < end_tile; q++) {
-    const int64_t k0 = g.first(q);
-    const int rows = static_cast<int>(g.first(q + 1) - k0);
-    const R* sums = g.sums + k0 * s.blocks * Side::slots * W;
-    for (int64_t u = 0; u < s.blocks; u++)
-      for (int pass = 0; pass < g.passes; pass++, sums += rows * NV * W)
-        for (int v = 0; v < NV; v++) {
-          const int units = unit_lanes<Side, R, Q>(u, pass * NV + v, s.hidden);
-          R* dst = out + weight_row<Side, R, Q>(u, pass * NV + v, 0, s.hidden) * g.K + k0;
-          for (int i = 0; i < MR; i += W) {
-            Vec<R> r[W];
-            PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = i + j < rows ? load(sums + ((i + j) * NV + v) * W) : Vec<R>{};
-            transpose(r);
-            for (int lane = 0; lane < units && i < rows; lane++) store_up_to(dst + lane * g.K + i, r[lane], rows - i);
-          }
-        }
-  }
-}
-template <class Side, class R, int Q>
-void unpack_bias(const Shape& s, const R* bias, R* out) {
-  for (int64_t u = 0; u < s.blocks; u++)
-    for (int v = 0; v < Side::slots; v++)
-      store_n(out + weight_row<Side, R, Q>(u, v, 0, s.hidden), load(bias + u * s.frame_size + (Side::first + v) * kLanes<R>),
-              unit_lanes<Side, R, Q>(u, v, s.hidden));
+  row_product(RowProduct<R, P>{a, s.blocks, C::x_slots * lanes, chunk.stride * frame_size, work.weight_ih, nullptr, out,
+                               s.input, false}, n);
 }
 
 // A thread's rows of dh and dc, which start from the gradient of the final state: a sequence joins where it ends.
@@ -279,8 +184,8 @@ void prepare_backward(const BackwardContext<C, R, Q>& x, int thread, int threads
     return piece_start(ceil_div(columns, kPanelVectors * kLanes<R>), threads, t);
   };
   if (a.grad_x)
-    pack_backward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input, part(s.input, thread), part(s.input, thread + 1));
-  pack_backward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.output, part(s.output, thread), part(s.output, thread + 1));
+    pack_backward<InputSide<C>, R, Q, typename C::Operand>(work.weight_ih, a.weights.weight_ih, s, s.input, part(s.input, thread), part(s.input, thread + 1));
+  pack_backward<HiddenSide<C>, R, Q, typename C::Operand>(work.weight_hh, a.weights.weight_hh, s, s.output, part(s.output, thread), part(s.output, thread + 1));
   work.input.clear(s, tiles.input_first, tiles.input_end);
   work.hidden.clear(s, tiles.hidden_first, tiles.hidden_end);
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
@@ -309,6 +214,8 @@ void backward_thread(void* p, int thread, int threads) {
     if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
     if (x.args.grad_x) input_gradient(x, chunk, share);
     work.barrier->wait(threads);  // all rows of the chunk are there
+    gradients_of_blocks(x, chunk, share);
+    if (paired<C>) work.barrier->wait(threads);
     weight_gradient(x, chunk, share, tiles);
   }
   unpack_gradient<InputSide<C>, R, Q>(s, work.input, tiles.input_first, tiles.input_end, x.args.grad_weight_ih);

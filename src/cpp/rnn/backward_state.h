@@ -31,6 +31,7 @@ struct SideGradient {
 template <class R>
 struct BackRow {
   R* slots;          // of block 0
+  R* operands;       // of block 0: the slots' gradients in pairs of lanes, where products multiply pairs
   const R *h_prev, *h, *gy, *c_prev;
   const R *zh, *zc;  // zoneout, may be null
   R *dh, *dc;
@@ -53,6 +54,7 @@ struct BackwardWork {
   int64_t room, packed_room;
   BackwardScratch<C, R> scratch;
   SecondGradient<C, R> second;
+  BackwardOperands<C, R> operands;
 
   BackwardWork(const RnnProblem& p, Arena& arena)
       : plan(shape_of<C, R>(p, Q), arena),
@@ -60,10 +62,11 @@ struct BackwardWork {
         input(plan.shape, plan.shape.input, arena),
         hidden(plan.shape, C::h_slots > 0 ? plan.shape.output : 0, arena),
         scratch(plan.shape, p.masked, arena),
-        second(plan.shape, arena) {
+        second(plan.shape, arena),
+        operands(plan.shape, arena) {
     const Shape& s = plan.shape;
-    weight_ih = arena.take<R>(panels_size<R>(s.blocks * C::x_slots * kLanes<R>, s.input));
-    weight_hh = arena.take<R>(panels_size<R>(s.blocks * C::h_slots * kLanes<R>, s.output));
+    weight_ih = arena.take<R>(panels_size<R>(operands_in<C>(s.blocks * C::x_slots * kLanes<R>), s.input));
+    weight_hh = arena.take<R>(panels_size<R>(operands_in<C>(s.blocks * C::h_slots * kLanes<R>), s.output));
     dh = arena.take<R>(s.batch * s.h_padded);
     dc = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
@@ -87,6 +90,13 @@ struct BackwardContext {
 
   const Shape& shape() const { return work.plan.shape; }
   R* chunk_slots(const Chunk& c) const { return tape.slots + c.base * shape().blocks * shape().frame_size; }
+  // Scalars of dh and dx: a chunk's gradients of slots, or their pairs of lanes.
+  R* scalars(const Chunk& c) const { return paired<C> ? work.operands.by_lanes : chunk_slots(c); }
+  // Lines of dW of a block: a chunk's gradients of slots, or their pairs of frames.
+  R* lines(const Chunk& c, int64_t u) const {
+    if (!paired<C>) return chunk_slots(c) + u * c.stride * shape().frame_size;
+    return work.operands.by_frames + u * block_stride(operands_in<C>(c.frames)) * shape().frame_size;
+  }
   // Row of frame `step` of a sorted sequence, in an array whose sequences start at start[b].
   int64_t frame(const int64_t* start, int64_t b, int64_t step) const {
     return start[b] + (shape().reverse ? args.problem.lengths[b] - 1 - step : step);

@@ -25,6 +25,7 @@
 //                          [NB][E][Q]: the N rows are those of NB blocks, one after the other. backward takes e,
 //                          [E][Q], and adds to their gradients de
 //   scheme                 how a step runs; each but kOnePass has a header with its own demands on the cell
+//   Operand                what its products multiply: numbers, or pairs of a lower precision (rnn/operands.h)
 #pragma once
 
 #include "gemm/tile.h"
@@ -45,6 +46,7 @@ enum class Scheme {
 struct CellDefaults {
   static constexpr int extras = 0;
   static constexpr Scheme scheme = Scheme::kOnePass;
+  using Operand = Numbers;
 };
 
 // Activations in flight together: enough to fill the pipelines, few enough for the registers.

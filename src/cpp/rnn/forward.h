@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "rnn/operands.h"
 #include "rnn/pack.h"
 #include "rnn/scratch.h"
 
@@ -15,12 +16,14 @@ template <class R>
 struct Row {
   const R* x;
   const R* h_prev;
-  const R* h_in;    // what the recurrent product reads: h_prev, or that times a mask
+  const R* h_in;    // what the recurrent product reads: h_prev, or that times a mask; or the pairs of either
   const R* c_prev;  // padded to whole blocks
   R* c;             // likewise; may be c_prev
   R* y;
   R* between;       // what the first pass of a step hands to the second, where there are two
   R* slots;         // of block 0, or null where they are not kept
+  const R* x_in;    // pairs of x, and where those of y go, where products multiply pairs
+  R* h_out;
 };
 
 template <class C, class R, int Q>
@@ -37,17 +40,18 @@ struct ForwardWork {
   int64_t row_room, frame_room;
   bool fused;               // x's product inside the step, or ahead over a chunk
   ForwardScratch<C, R> scratch;
+  ForwardOperands<C, R> operands;
 
   ForwardWork(const RnnProblem& p, bool keeps_tape, Arena& arena)
       : plan(shape_of<C, R>(p, Q), arena), split(split_of<C, R>(plan.shape)) {
     const Shape& s = plan.shape;
-    weight_ih = arena.take<R>(s.blocks * s.input * C::x_slots * kLanes<R>);
-    weight_hh = arena.take<R>(s.blocks * s.output * C::h_slots * kLanes<R>);
+    weight_ih = arena.take<R>(s.blocks * operands_in<C>(s.input) * C::x_slots * kLanes<R>);
+    weight_hh = arena.take<R>(s.blocks * operands_in<C>(s.output) * C::h_slots * kLanes<R>);
     bias = arena.take<R>(s.blocks * s.frame_size);
     zeros = arena.take<R>(max_of(s.padded, s.h_padded));
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
     const int64_t rows_each = split.by_rows ? ceil_div(s.batch, split.threads) : s.batch;
-    const int64_t weight_bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R));
+    const int64_t weight_bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) / C::Operand::size;
     fused = products_may_fuse<C> && (rows_each == 1 ? weight_bytes <= kSingleFusedBytes
                                                     : rows_each >= tile_rows(C::slots) && weight_bytes <= kFusedBytes);
     slots = arena.take<R>(keeps_tape || (fused && !needs_slots<C>) ? 0 : chunk_slots_size(s));
@@ -59,6 +63,7 @@ struct ForwardWork {
     chunk_x = arena.take<const R*>(frame_room * split.threads);
     chunk_slots = arena.take<R*>(frame_room * split.threads);
     scratch = ForwardScratch<C, R>(s, p.masked, keeps_tape, split.threads, arena);
+    operands = ForwardOperands<C, R>(s, fused ? s.batch : s.chunk_frames, split.threads, arena);
   }
 };
 
@@ -112,19 +117,19 @@ PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* 
     PYSEQ_UNROLL for (int n = 0; n < N; n++)
       PYSEQ_UNROLL for (int j = 0; j < S; j++) acc[n][j] = load(work.bias + (u + n / MR) * S * W + j * W);
     const R* x[MR];
-    PYSEQ_UNROLL for (int i = 0; i < MR; i++) x[i] = rows[i].x;
-    const int64_t block = s.input * C::x_slots * W;
-    multiply_add_blocks<R, NB, MR, C::x_slots, S, C::x_first>(
-        acc, s.input, [&](int i, int64_t k) { return x[i][k]; }, work.weight_ih + u * block, C::x_slots * W, block);
+    PYSEQ_UNROLL for (int i = 0; i < MR; i++) x[i] = paired<C> ? rows[i].x_in : rows[i].x;
+    const int64_t K = operands_in<C>(s.input), block = K * C::x_slots * W;
+    multiply_add_blocks<R, NB, MR, C::x_slots, S, C::x_first, typename C::Operand>(
+        acc, K, [&](int i, int64_t k) { return x[i][k]; }, work.weight_ih + u * block, C::x_slots * W, block);
   } else {
     PYSEQ_UNROLL for (int n = 0; n < N; n++)
       PYSEQ_UNROLL for (int j = 0; j < S; j++) acc[n][j] = load(rows[n % MR].slots + (u + n / MR) * block_slots + j * W);
   }
   const R* h_in[MR];
   PYSEQ_UNROLL for (int i = 0; i < MR; i++) h_in[i] = rows[i].h_in;
-  const int64_t block = s.output * C::h_slots * W;
-  multiply_add_blocks<R, NB, MR, C::h_slots, S, C::h_first>(
-      acc, s.output, [&](int i, int64_t k) { return h_in[i][k]; }, work.weight_hh + u * block, C::h_slots * W, block);
+  const int64_t K = operands_in<C>(s.output), block = K * C::h_slots * W;
+  multiply_add_blocks<R, NB, MR, C::h_slots, S, C::h_first, typename C::Operand>(
+      acc, K, [&](int i, int64_t k) { return h_in[i][k]; }, work.weight_hh + u * block, C::h_slots * W, block);
 
   const int64_t unit = u * Q * W;
   Vec<R> before[N][Q] = {}, c_before[N][Q] = {}, c[N][Q] = {}, h[N][Q];
@@ -149,6 +154,7 @@ PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* 
       const int v = n / MR * Q + q;
       R* out = two_passes<C> ? rows[n % MR].between : rows[n % MR].y;
       store_up_to(out + unit + v * W, h[n][q], s.hidden - unit - v * W);
+      if constexpr (paired<C>) C::Operand::store(rows[n % MR].h_out + (unit + v * W) / C::Operand::size, h[n][q]);
       if (C::has_cell) store(rows[n % MR].c + unit + v * W, c[n][q]);
     }
   if (C::keeps_slots && (context.keeps_tape || needs_slots<C>))
@@ -192,7 +198,7 @@ template <class C>
 using AfterInput = std::conditional_t<C::scheme == Scheme::kLinear, Prepare<C>, LeaveSums>;
 
 // bias + x W_ih of MR frames of one block of S slots, left where step_tile looks for it. x adds to XS slots from XF on.
-template <class R, int S, int XS, int XF, class After, int MR>
+template <class R, int S, int XS, int XF, class P, class After, int MR>
 PYSEQ_TILE void input_tile(const R* bias, const R* weights, int64_t inputs, const R* const* x, R* const* slots,
                            int64_t block_offset) {
   constexpr int W = kLanes<R>;
@@ -201,7 +207,7 @@ PYSEQ_TILE void input_tile(const R* bias, const R* weights, int64_t inputs, cons
     const Vec<R> v = load(bias + j * W);
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) acc[i][j] = v;
   }
-  multiply_add<R, MR, XS, S, XF>(acc, inputs, [&](int i, int64_t k) { return x[i][k]; }, weights, XS * W);
+  multiply_add<R, MR, XS, S, XF, P>(acc, inputs, [&](int i, int64_t k) { return x[i][k]; }, weights, XS * W);
   After::run(acc);
   PYSEQ_UNROLL for (int i = 0; i < MR; i++)
     PYSEQ_UNROLL for (int j = 0; j < S; j++) store(slots[i] + block_offset + j * W, acc[i][j]);
@@ -220,15 +226,15 @@ void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, 
   for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
     const int64_t frame = plan.offset[t] - plan.offset[chunk.first_step];
     for (int64_t j = 0; j < share.count(plan.active[t]); j++, n++) {
-      x[n] = rows[j].x + (t - chunk.first_step) * step_x;
+      x[n] = work.operands.of_x(share.thread, n, rows[j].x + (t - chunk.first_step) * step_x);
       slots[n] = base + (frame + share.row + j * share.row_step) * plan.shape.frame_size;
     }
   }
+  const int64_t K = operands_in<C>(plan.shape.input);
   for (int64_t u = share.first_block; u < share.end_block; u++)
     row_blocks<tile_rows(input_slots<C>)>(n, [&](int64_t first, auto mr) {
-      input_tile<R, input_slots<C>, C::x_slots, C::x_first, AfterInput<C>, decltype(mr)::value>(
-          work.bias + u * plan.shape.frame_size, work.weight_ih + u * plan.shape.input * C::x_slots * kLanes<R>,
-          plan.shape.input, x + first, slots + first, u * chunk.stride * plan.shape.frame_size);
+      input_tile<R, input_slots<C>, C::x_slots, C::x_first, typename C::Operand, AfterInput<C>, decltype(mr)::value>(
+          work.bias + u * plan.shape.frame_size, work.weight_ih + u * K * C::x_slots * kLanes<R>, K, x + first, slots + first, u * chunk.stride * plan.shape.frame_size);
     });
 }
 
@@ -239,12 +245,14 @@ void prepare_forward(const ForwardContext<C, R, Q>& context, int thread, int thr
   auto& work = context.work;
   const Shape& s = work.plan.shape;
   const int64_t first = piece_start(s.blocks, threads, thread), end = piece_start(s.blocks, threads, thread + 1);
-  pack_forward<InputSide<C>, R, Q>(work.weight_ih, a.weights.weight_ih, s, s.input, first, end);
-  pack_forward<HiddenSide<C>, R, Q>(work.weight_hh, a.weights.weight_hh, s, s.output, first, end);
+  using P = typename C::Operand;
+  pack_forward<InputSide<C>, R, Q, P>(work.weight_ih, a.weights.weight_ih, s, s.input, first, end);
+  pack_forward<HiddenSide<C>, R, Q, P>(work.weight_hh, a.weights.weight_hh, s, s.output, first, end);
   pack_bias<C, R, Q>(work.bias, a.weights, s, first, end);
   if (thread == 0) memset(work.zeros, 0, static_cast<size_t>(max_of(s.padded, s.h_padded)) * sizeof(R));
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
   prepare_scratch(context, thread, threads);
+  if constexpr (paired<C>) pair_first_states(context, thread, threads);
 }
 
 // Rows of a thread at the first step.
@@ -260,6 +268,7 @@ void start_rows(const ForwardContext<C, R, Q>& context, const Share& share, Row<
     rows[j].y = a.y + (a.problem.y_start[b] + first) * a.y_stride;
     rows[j].h_prev = a.h0 ? a.h0 + b * plan.shape.output : work.zeros;
     rows[j].h_in = a.masks.recurrent ? masked_row(context, share.row + j * share.row_step, 0) : rows[j].h_prev;
+    if (paired<C>) rows[j].h_in = work.operands.of_h(share.row + j * share.row_step, 0);
     rows[j].c_prev = C::has_cell ? work.c0 + b * plan.shape.padded : nullptr;
   }
 }
@@ -289,12 +298,15 @@ void forward_thread(void* p, int thread, int threads) {
         if (base) rows[j].slots = base + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
         if (C::has_cell) rows[j].c = context.cells + context.cell_row(t, row) * s.padded;
         if (two_passes<C>) rows[j].between = between_row(context, t, row);
+        if (paired<C>) rows[j].h_out = work.operands.of_h(row, t + 1);
+        if (paired<C> && work.fused) rows[j].x_in = work.operands.of_x(thread, j, rows[j].x);
       }
       whole_step(context, chunk, rows, n, share, t);
       if (context.args.problem.masked) mask_state(context, rows, n, share, t);
       for (int64_t j = 0; j < n; j++) {
         rows[j].h_prev = rows[j].y;
         rows[j].h_in = context.args.masks.recurrent ? masked_row(context, share.row + j * share.row_step, t + 1) : rows[j].y;
+        if (paired<C>) rows[j].h_in = rows[j].h_out;
         rows[j].c_prev = rows[j].c;
         rows[j].x += step_x;
         rows[j].y += step_y;

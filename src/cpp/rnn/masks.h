@@ -46,6 +46,9 @@ void mask_state(const ForwardContext<C, R, Q>& x, const Row<R>* rows, int64_t n,
     if (m.zoneout_h) zone_out(rows[j].y, rows[j].h_prev, m.zoneout_h + frame * m.zoneout_h_stride, columns);
     if (C::has_cell && m.zoneout_c) zone_out(rows[j].c, rows[j].c_prev, m.zoneout_c + frame * m.zoneout_c_stride, units);
     if (m.recurrent) times(masked_row(x, row, t + 1), rows[j].y, m.recurrent + b * plan.shape.output, columns);
+    if constexpr (paired<C>)
+      C::Operand::copy(rows[j].h_out + columns.first / C::Operand::size,
+                       (m.recurrent ? masked_row(x, row, t + 1) : rows[j].y) + columns.first, columns.end - columns.first);
   }
 }
 
@@ -60,6 +63,20 @@ void mask_first_state(const ForwardContext<C, R, Q>& x, int thread, int threads)
     R* out = masked_row(x, row, 0);
     if (a.h0) times(out, a.h0 + b * s.output, a.masks.recurrent + b * s.output, Columns{0, s.output});
     else memset(out, 0, static_cast<size_t>(s.h_padded) * sizeof(R));
+  }
+}
+
+// Before the first step: the operands of a thread's part of h0, or of that times its mask.
+template <class C, class R, int Q>
+void pair_first_states(const ForwardContext<C, R, Q>& x, int thread, int threads) {
+  const RnnForward<R>& a = x.args;
+  const Plan& plan = x.work.plan;
+  const Shape& s = plan.shape;
+  for (int64_t row = piece_start(s.batch, threads, thread); row < piece_start(s.batch, threads, thread + 1); row++) {
+    R* out = x.work.operands.of_h(row, 0);
+    const R* h0 = a.masks.recurrent ? masked_row(x, row, 0) : a.h0 ? a.h0 + plan.order[row] * s.output : nullptr;
+    if (h0) C::Operand::copy(out, h0, s.output);
+    else memset(out, 0, static_cast<size_t>(x.work.operands.h_width) * sizeof(R));
   }
 }
 

@@ -2,7 +2,8 @@
 //
 //   forward    [block][k][slot][lane]            all slots of a block's units for one number of x or h
 //   backward   [panel of columns][block][slot][lane][column]   (gemm/tile.h panels)
-
+//
+// Operands that hold several numbers hold those of neighbouring k, or of neighbouring lanes.
 // Sums of weight gradients have a layout of their own (rnn/backward.h).
 #pragma once
 
@@ -46,19 +47,20 @@ PYSEQ_INLINE int unit_lanes(int64_t block, int v, int64_t hidden) {
 }
 
 // Blocks [first, end) of the layout of forward: W x W numbers at a time, transposed in registers.
-template <class Side, class R, int Q>
+template <class Side, class R, int Q, class P = Numbers>
 void pack_forward(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
   constexpr int W = kLanes<R>, line = Side::slots * W;
+  const int64_t lines = ceil_div(K, P::size);
   for (int64_t u = first; u < end; u++)
     for (int v = 0; v < Side::slots; v++) {
       const int64_t row = weight_row<Side, R, Q>(u, v, 0, s.hidden);
       const int units = unit_lanes<Side, R, Q>(u, v, s.hidden);
-      R* dst = packed + u * K * line + v * W;
-      for (int64_t k = 0; k < K; k += W) {
-        const int n = static_cast<int>(min_of<int64_t>(W, K - k));
+      R* dst = packed + u * lines * line + v * W;
+      for (int64_t k = 0; k < lines; k += W) {
+        const int n = static_cast<int>(min_of<int64_t>(W, lines - k));
         Vec<R> r[W];
         PYSEQ_UNROLL for (int j = 0; j < W; j++)
-          r[j] = j < units ? load_up_to(w + (row + j) * K + k, n) : Vec<R>{};
+          r[j] = j < units ? P::load(w + (row + j) * K + k * P::size, K - k * P::size) : Vec<R>{};
         transpose(r);
         for (int j = 0; j < n; j++) store(dst + (k + j) * line, r[j]);
       }
@@ -66,20 +68,22 @@ void pack_forward(R* packed, const R* w, const Shape& s, int64_t K, int64_t firs
 }
 
 // Panels [first, end) of the layout of backward.
-template <class Side, class R, int Q>
+template <class Side, class R, int Q, class P = Numbers>
 void pack_backward(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end) {
   constexpr int W = kLanes<R>;
   const int64_t width = kPanelVectors * W;
   for (int64_t c = first * width; c < min_of(columns, end * width); c += width) {
     const int64_t wide = min_of(width, round_up(columns - c, W));
-    R* dst = packed + c * s.blocks * Side::slots * W;
+    R* dst = packed + c * s.blocks * Side::slots * W / P::size;
     for (int64_t u = 0; u < s.blocks; u++)
       for (int v = 0; v < Side::slots; v++) {
         const int64_t row = weight_row<Side, R, Q>(u, v, 0, s.hidden);
         const int units = unit_lanes<Side, R, Q>(u, v, s.hidden);
-        for (int j = 0; j < W; j++, dst += wide)
+        for (int j = 0; j < W; j += P::size, dst += wide)
           for (int64_t i = 0; i < wide; i += W)
-            store(dst + i, j < units ? load_up_to(w + (row + j) * columns + c + i, columns - c - i) : Vec<R>{});
+            store(dst + i, P::join([&](int e) {
+                    return j + e < units ? load_up_to(w + (row + j + e) * columns + c + i, columns - c - i) : Vec<R>{};
+                  }));
       }
   }
 }

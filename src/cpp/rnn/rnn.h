@@ -23,47 +23,51 @@ struct CellType {
   using type = C;
   static constexpr int width = Q;
 };
-template <class R, template <class, int> class C, class F>
+template <class R, template <class> class As, template <class, int> class C, class F>
 void with_width(int64_t hidden, const F& f) {
   const int64_t vectors = ceil_div(hidden, kLanes<R>);
   if constexpr (C<R, 1>::most_unit_vectors >= 4) {
-    if (vectors % 4 == 0) return f(CellType<C<R, 4>, 4>{});
+    if (vectors % 4 == 0) return f(CellType<As<C<R, 4>>, 4>{});
   }
   if constexpr (C<R, 1>::most_unit_vectors >= 2) {
-    if (vectors % 2 == 0) return f(CellType<C<R, 2>, 2>{});
+    if (vectors % 2 == 0) return f(CellType<As<C<R, 2>>, 2>{});
   }
-  f(CellType<C<R, 1>, 1>{});
+  f(CellType<As<C<R, 1>>, 1>{});
 }
 template <class C>
 constexpr bool fits_the_list(int gates, bool has_cell, int64_t extra_rows) {
   return C::gates == gates && C::has_cell == has_cell && (extra_rows == kOutputRows || C::extras == extra_rows);
 }
-template <class R, class F>
+template <class C>
+using AsItIs = C;
+// Calls nothing for a scheme that the products of As<cell> have no kernels for.
+template <class R, template <class> class As, class F>
 void with_cell(const RnnProblem& p, const F& f) {
   switch (p.cell) {
-#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows)       \
-  case Cell::id:                                                                              \
-    static_assert(fits_the_list<type<R, 1>>(gate_count, cell_state, extra_rows), "cells.def"); \
-    return with_width<R, type>(p.hidden, f);
+#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows)                  \
+  case Cell::id:                                                                                         \
+    static_assert(fits_the_list<type<R, 1>>(gate_count, cell_state, extra_rows), "cells.def");            \
+    if constexpr (!paired<As<type<R, 1>>> || type<R, 1>::scheme == Scheme::kOnePass) with_width<R, As, type>(p.hidden, f); \
+    return;
 #include "rnn/cells.def"
 #undef PYSEQ_CELL
   }
 }
 
-template <class R>
+template <class R, template <class> class As>
 int64_t rnn_tape(const RnnProblem& p) noexcept {
   Arena count(nullptr);
-  with_cell<R>(p, [&](auto c) {
+  with_cell<R, As>(p, [&](auto c) {
     using T = decltype(c);
     Tape<typename T::type, R>(shape_of<typename T::type, R>(p, T::width), count);
   });
   return count.used();
 }
-template <class R>
+template <class R, template <class> class As>
 int64_t rnn_forward_workspace(const RnnProblem& p) noexcept {
   int64_t most = 0;
   for (int keeps_tape = 0; keeps_tape < 2; keeps_tape++)
-    with_cell<R>(p, [&](auto c) {
+    with_cell<R, As>(p, [&](auto c) {
       using T = decltype(c);
       Arena count(nullptr);
       ForwardWork<typename T::type, R, T::width>(p, keeps_tape != 0, count);
@@ -71,37 +75,44 @@ int64_t rnn_forward_workspace(const RnnProblem& p) noexcept {
     });
   return most;
 }
-template <class R>
+template <class R, template <class> class As>
 int64_t rnn_backward_workspace(const RnnProblem& p) noexcept {
   Arena count(nullptr);
-  with_cell<R>(p, [&](auto c) {
+  with_cell<R, As>(p, [&](auto c) {
     using T = decltype(c);
     BackwardWork<typename T::type, R, T::width>(p, count);
   });
   return count.used();
 }
-template <class R>
+template <class R, template <class> class As>
 void rnn_forward(const RnnForward<R>& a) noexcept {
-  with_cell<R>(a.problem, [&](auto c) {
+  with_cell<R, As>(a.problem, [&](auto c) {
     using T = decltype(c);
     run_forward<typename T::type, R, T::width>(a);
   });
 }
-template <class R>
+template <class R, template <class> class As>
 void rnn_backward(const RnnBackward<R>& a) noexcept {
-  with_cell<R>(a.problem, [&](auto c) {
+  with_cell<R, As>(a.problem, [&](auto c) {
     using T = decltype(c);
     run_backward<typename T::type, R, T::width>(a);
   });
 }
 
+// As<C> is the cell that is run in place of C.
+template <class R, template <class> class As>
+RnnKernels<R> rnn_kernels(bool (*suits)(const RnnProblem&) noexcept) {
+  return {suits,
+          rnn_tape<R, As>,
+          rnn_forward_workspace<R, As>,
+          rnn_backward_workspace<R, As>,
+          rnn_forward<R, As>,
+          rnn_backward<R, As>};
+}
+
 template <class R>
 void fill(Kernels<R>& k) {
-  k.rnn_tape = rnn_tape<R>;
-  k.rnn_forward_workspace = rnn_forward_workspace<R>;
-  k.rnn_backward_workspace = rnn_backward_workspace<R>;
-  k.rnn_forward = rnn_forward<R>;
-  k.rnn_backward = rnn_backward<R>;
+  k.rnn = rnn_kernels<R, AsItIs>([](const RnnProblem&) noexcept { return true; });
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ constexpr int kCount = sizeof kTiers / sizeof kTiers[0];
 
 const Tier* selected = nullptr;
 const KernelTable* selected_table = nullptr;
+bool multiplies_bfloat16 = false;
 
 }  // namespace
 
@@ -44,6 +45,7 @@ bool select_tier(const char* name) noexcept {
     if ((name && std::strcmp(name, kTiers[i].name) != 0) || !kTiers[i].supported()) continue;
     selected = &kTiers[i];
     selected_table = kTiers[i].table();
+    multiplies_bfloat16 = selected_table->f32.rnn_bf16.forward && cpu_has_avx512_bf16();
     return true;
   }
   return false;
@@ -55,5 +57,16 @@ template <>
 const Kernels<float>& kernels<float>() noexcept { return selected_table->f32; }
 template <>
 const Kernels<double>& kernels<double>() noexcept { return selected_table->f64; }
+
+bool is_native(Precision precision) noexcept {
+  return precision == Precision::kHighest || (precision == Precision::kMedium && multiplies_bfloat16);
+}
+template <>
+const RnnKernels<float>& rnn_kernels<float>(const RnnProblem& p) noexcept {
+  const Kernels<float>& k = kernels<float>();
+  return p.precision == Precision::kMedium && multiplies_bfloat16 && k.rnn_bf16.suits(p) ? k.rnn_bf16 : k.rnn;
+}
+template <>
+const RnnKernels<double>& rnn_kernels<double>(const RnnProblem&) noexcept { return kernels<double>().rnn; }
 
 }  // namespace pyseq

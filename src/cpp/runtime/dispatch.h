@@ -21,4 +21,10 @@ const KernelTable& kernel_table() noexcept;
 template <class R>
 const Kernels<R>& kernels() noexcept;
 
+// Whether kernels of this precision exist in the tier in use, on this CPU. A lower one that does not runs as kHighest.
+bool is_native(Precision precision) noexcept;
+// The kernels to run a problem with: those of its precision where they exist and suit it.
+template <class R>
+const RnnKernels<R>& rnn_kernels(const RnnProblem& problem) noexcept;
+
 }  // namespace pyseq

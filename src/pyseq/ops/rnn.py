@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyseq import _core
+from pyseq._config import precision_code
 from pyseq.ops._frames import FloatArray, Frames, as_frames, rows_beside
 from pyseq.ops._masks import NO_MASKS, Masks, check_masks
 from pyseq.ops.cells import (
@@ -80,6 +81,7 @@ class Tape:
     """
 
     cell: CellInfo
+    precision: int
     reverse: bool
     x: Any
     y: Any
@@ -141,7 +143,8 @@ def rnn_forward(
 
     Notes
     -----
-    Every row is summed in one order, so results do not depend on the batch, padding or threads. Formulas:
+    Every row is summed in one order, so results do not depend on the batch, padding or threads. Products are as
+    exact as `pyseq.set_config(precision=...)` asks; the tape remembers what held then. Formulas:
     Elman 1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014 with
     the reset gate after the matrix product.
 
@@ -160,15 +163,17 @@ def rnn_forward(
     >>> grad_weights.weight_ih.shape
     (12, 2)
     """
-    info = cell_info(cell)
+    info, precision = cell_info(cell), precision_code()
     masked = recurrent_mask is not None or zoneout_h is not None or zoneout_c is not None
     if lengths is None and out is None and not masked and len(weights) == len(info.weights._fields):
         extra = None if info.weights is RNNWeights else extra_rows(weights, info)
-        done = _core.rnn_forward_whole(info.code, reverse, x, weights, extra, initial_state, keep_tape)
+        done = _core.rnn_forward_whole(
+            info.code, precision, reverse, x, weights, extra, initial_state, keep_tape
+        )
         if done is not None:
             output, final, memory = done
             rest = (weights, extra, initial_state, NO_MASKS, memory)
-            return output, final, Tape(info, reverse, x, output, *rest) if keep_tape else None
+            return output, final, Tape(info, precision, reverse, x, output, *rest) if keep_tape else None
     frames = as_frames(x, lengths)
     dtype, batch = frames.rows.dtype, len(frames.lengths)
     weights, hidden, width = check_weights(weights, info, frames.width, dtype)
@@ -177,10 +182,12 @@ def rnn_forward(
     y = frames.like(width) if out is None else _output_rows(out, frames, width)
     masks = check_masks(info, y, hidden, recurrent_mask, zoneout_h, zoneout_c)
     h_last, c_last, memory = _core.rnn_forward(
-        info.code, reverse, frames.rows, frames.starts, frames.lengths, *weights[:4], extra, *state, *masks,
+        info.code, precision, reverse, frames.rows, frames.starts, frames.lengths, *weights[:4], extra, *state, *masks,
         y.rows, y.starts, keep_tape,
     )  # fmt: skip
-    tape = Tape(info, reverse, frames, y, weights, extra, state, masks, memory) if keep_tape else None
+    tape = None
+    if keep_tape:
+        tape = Tape(info, precision, reverse, frames, y, weights, extra, state, masks, memory)
     return y.result(), (h_last, c_last) if info.has_cell else h_last, tape
 
 
@@ -223,7 +230,7 @@ def rnn_backward(
     info = tape.cell
     if not isinstance(tape.x, Frames):
         done = _core.rnn_backward_whole(
-            info.code, tape.reverse, tape.x, tape.weights, tape.extra, tape.state,
+            info.code, tape.precision, tape.reverse, tape.x, tape.weights, tape.extra, tape.state,
             tape.y, tape.memory, grad_output, grad_final_state, need_grad_x,
         )  # fmt: skip
         if done is not None:
@@ -239,7 +246,7 @@ def rnn_backward(
     h0, c0 = tape.state
     x_gradient = (None, None) if grad_x is None else (grad_x.rows, grad_x.starts)
     gradients = _core.rnn_backward(
-        info.code, tape.reverse, tape.x.rows, tape.x.starts, tape.x.lengths,
+        info.code, tape.precision, tape.reverse, tape.x.rows, tape.x.starts, tape.x.lengths,
         *tape.weights[:4], tape.extra, h0, c0, *tape.masks,
         tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, *x_gradient,
     )  # fmt: skip

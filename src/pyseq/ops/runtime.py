@@ -20,6 +20,7 @@ __all__ = [
     "compiler",
     "get_num_threads",
     "machine_peaks",
+    "native_precisions",
     "region_seconds",
     "thread_costs",
 ]
@@ -55,6 +56,14 @@ class ThreadCosts(NamedTuple):
     """An empty parallel region after a pause, when the threads have gone to sleep."""
     barrier_us: float
     """A barrier within a region."""
+
+
+def native_precisions() -> tuple[str, ...]:
+    """The precisions of `pyseq.set_config` that have kernels of their own on this CPU and tier, most exact first.
+
+    The others mean "highest" here.
+    """
+    return tuple(name for code, name in enumerate(_core.PRECISIONS) if _core.is_native(code))
 
 
 def _checked_threads(threads: int | None) -> int:
