@@ -8,6 +8,8 @@ from pyseq import ops
 
 CELLS = sorted(ops.CELLS)
 DTYPES = ("float32", "float64")
+# Those with products of bfloat16 pairs, where the machine has them.
+MEDIUM_CELLS = {"elman", "elman_relu", "elman_leaky", "lstm", "lstm_peephole", "lstm_coupled", "gru"}
 
 
 def output_size(cell, hidden):
