@@ -356,9 +356,9 @@ py::tuple rnn_memory(int cell, bool single, int64_t batch, int64_t steps, int64_
   p.output = output;
   p.lengths = p.x_start = p.y_start = lengths.data();
   const auto sizes = [&](const auto& k) {
-    return py::make_tuple(k.rnn_tape(p), k.rnn_forward_workspace(p), k.rnn_backward_workspace(p));
+    return py::make_tuple(k.tape(p), k.forward_workspace(p), k.backward_workspace(p));
   };
-  return single ? sizes(kernels<float>()) : sizes(kernels<double>());
+  return single ? sizes(rnn_kernels<float>(p)) : sizes(rnn_kernels<double>(p));
 }
 
 }  // namespace

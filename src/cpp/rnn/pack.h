@@ -59,8 +59,13 @@ void pack_forward(R* packed, const R* w, const Shape& s, int64_t K, int64_t firs
       for (int64_t k = 0; k < lines; k += W) {
         const int n = static_cast<int>(min_of<int64_t>(W, lines - k));
         Vec<R> r[W];
-        PYSEQ_UNROLL for (int j = 0; j < W; j++)
-          r[j] = j < units ? P::load(w + (row + j) * K + k * P::size, K - k * P::size) : Vec<R>{};
+        const R* from = w + row * K + k * P::size;
+        if (units == W && n == W && K - k * P::size >= W * P::size) {  // without a branch for each row
+          PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = P::load(from + j * K, W * P::size);
+        } else {
+          PYSEQ_UNROLL for (int j = 0; j < W; j++)
+            r[j] = j < units ? P::load(from + j * K, K - k * P::size) : Vec<R>{};
+        }
         transpose(r);
         for (int j = 0; j < n; j++) store(dst + (k + j) * line, r[j]);
       }
