@@ -14,8 +14,8 @@ struct Halved : C {
   using Operand = Pairs;
 };
 
-// Narrower layers are left to float32: their steps are mostly elementwise, and the copies cost what products save.
-constexpr int64_t kFewestUnits = 64;
+// From here on no layer was slower than in float32, with any cell, batch, training or not; a single sequence through 32
+constexpr int64_t kFewestUnits = 48;
 
 bool suits(const RnnProblem& p) noexcept {
   bool one_pass = false;
