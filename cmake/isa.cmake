@@ -2,7 +2,8 @@
 #
 # pyseq_add_tiers(<out> <sources...>) compiles the sources once for each tier into an object library
 # pyseq_<tier>, and returns their names. A tier is a namespace (PYSEQ_TIER), a vector width in bytes
-# and the flags that allow it. PYSEQ_BFLOAT16_SOURCES go into the tiers that can multiply bfloat16. To add a tier: a line below, and its detection in runtime/cpu.cpp.
+# and the flags that allow it. To add one: a line below, and its detection in runtime/cpu.cpp.
+# PYSEQ_BFLOAT16_SOURCES go into the tiers that can multiply bfloat16.
 include(CheckCXXCompilerFlag)
 
 # No -ffast-math: NaN, inf and the order of sums are promises. Contraction is off because every fused

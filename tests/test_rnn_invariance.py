@@ -13,7 +13,12 @@ SIZES = [(7, 12, 5, 19), (64, 60, 16, 48), (1, 60, 30, 256), (3, 20, 16, 640)]
 # Layers this wide have products of a lower precision.
 MEDIUM_SIZES = [(7, 12, 5, 67), (64, 40, 17, 80), (1, 60, 30, 256), (3, 20, 16, 640)]
 KINDS = [
-    *((cell, dtype, "highest", sizes) for cell in CELLS for dtype in ("float32", "float64") for sizes in SIZES),
+    *(
+        (cell, dtype, "highest", sizes)
+        for cell in CELLS
+        for dtype in ("float32", "float64")
+        for sizes in SIZES
+    ),
     *((cell, "float32", "medium", sizes) for cell in sorted(MEDIUM_CELLS) for sizes in MEDIUM_SIZES),
 ]
 

@@ -2,16 +2,18 @@
 
 import pytest
 
-from pyseq import ops
+from pyseq import config_context, ops
 
 
+@pytest.mark.parametrize("precision", ["highest", "medium"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize(
     ("steps", "batch", "inputs", "hidden"),
     [(100, 32, 16, 32), (100, 32, 64, 128), (100, 64, 256, 256), (200, 64, 512, 512)],
 )
-def test_scratch_adds_at_most_a_fifth_to_the_tape(cell, steps, batch, inputs, hidden):
-    memory = ops.rnn_memory(cell, batch, steps, inputs, hidden)
+def test_scratch_adds_at_most_a_fifth_to_the_tape(cell, steps, batch, inputs, hidden, precision):
+    with config_context(precision=precision):
+        memory = ops.rnn_memory(cell, batch, steps, inputs, hidden)
     assert memory.forward_workspace <= memory.tape / 5
     assert memory.backward_workspace <= memory.tape / 5
 

@@ -51,20 +51,20 @@ def set_config(*, precision: str | None = None) -> None:
     Parameters
     ----------
     precision : {"highest", "high", "medium"}, optional
-        How exact the products of recurrent layers on float32 data must be; unchanged if None. It is a permission:
-        kernels may be more exact, and are where that is not slower. `ops.runtime.native_precisions()` names
-        those that differ on this machine.
+        How exact the products of recurrent layers on float32 data must be; unchanged if None. It is a
+        permission: kernels may be more exact, and are where that is not slower.
+        `ops.runtime.native_precisions()` names those that differ on this machine.
 
         - "highest", the default: float32 operands. Relative error near 1e-6.
-        - "high": operands as the sum of two bfloat16 numbers, three products (bf16x3). Relative error near 4e-6.
-          This pays on matrix units (AMX) only: with AVX-512 alone, three bfloat16 products take longer than one of
-          float32 and say less, so that "high" means "highest".
-        - "medium": bfloat16 operands. Relative error near 2e-3, up to twice as fast. It needs AVX512-BF16, and layers
-          of 64 units or more; it serves the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled
-          and gru. Everything else means "highest".
+        - "high": operands as the sum of two bfloat16 numbers, three products (bf16x3). Relative error near
+          4e-6. This pays on matrix units (AMX) only, which no kernel uses yet: with AVX512-BF16, three
+          products of bfloat16 take longer than one of float32 and are less exact, so "high" means "highest".
+        - "medium": bfloat16 operands. Relative error near 3e-3, up to 1.8 times as fast. It needs AVX512-BF16
+          and serves the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and gru with
+          at least 48 units. For everything else it means "highest".
 
-        In all of them sums, biases, gates and states are float32, float64 data stay float64, and results do not
-        depend on batch, padding or threads. A backward pass is as precise as the forward pass was.
+        In all of them sums, biases, gates and states are float32, float64 data stay float64, and results do
+        not depend on batch, padding or threads. A backward pass is as precise as its forward pass was.
 
     Raises
     ------

@@ -344,12 +344,14 @@ py::object rnn_backward_whole(int cell, int precision, bool reverse, py::handle 
 }
 
 // Bytes of (tape, scratch of forward, scratch of backward) for `batch` sequences of `steps` frames.
-py::tuple rnn_memory(int cell, bool single, int64_t batch, int64_t steps, int64_t input, int64_t hidden, int64_t output) {
+py::tuple rnn_memory(int cell, int precision, bool single, int64_t batch, int64_t steps, int64_t input, int64_t hidden,
+                     int64_t output) {
   cell_info(cell);
   if (batch < 0 || steps < 0 || input < 0 || hidden < 1 || output < 1) reject("sizes", "positive numbers");
   const std::vector<int64_t> lengths(static_cast<std::size_t>(batch), steps);
   RnnProblem p{};
   p.cell = static_cast<Cell>(cell);
+  p.precision = checked_precision(precision);
   p.batch = batch;
   p.input = input;
   p.hidden = hidden;

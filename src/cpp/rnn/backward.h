@@ -183,9 +183,12 @@ void prepare_backward(const BackwardContext<C, R, Q>& x, int thread, int threads
   const auto part = [&](int64_t columns, int64_t t) {
     return piece_start(ceil_div(columns, kPanelVectors * kLanes<R>), threads, t);
   };
+  using P = typename C::Operand;
   if (a.grad_x)
-    pack_backward<InputSide<C>, R, Q, typename C::Operand>(work.weight_ih, a.weights.weight_ih, s, s.input, part(s.input, thread), part(s.input, thread + 1));
-  pack_backward<HiddenSide<C>, R, Q, typename C::Operand>(work.weight_hh, a.weights.weight_hh, s, s.output, part(s.output, thread), part(s.output, thread + 1));
+    pack_backward<InputSide<C>, R, Q, P>(work.weight_ih, a.weights.weight_ih, s, s.input, part(s.input, thread),
+                                         part(s.input, thread + 1));
+  pack_backward<HiddenSide<C>, R, Q, P>(work.weight_hh, a.weights.weight_hh, s, s.output, part(s.output, thread),
+                                        part(s.output, thread + 1));
   work.input.clear(s, tiles.input_first, tiles.input_end);
   work.hidden.clear(s, tiles.hidden_first, tiles.hidden_end);
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);

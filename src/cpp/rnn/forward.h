@@ -234,7 +234,8 @@ void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, 
   for (int64_t u = share.first_block; u < share.end_block; u++)
     row_blocks<tile_rows(input_slots<C>)>(n, [&](int64_t first, auto mr) {
       input_tile<R, input_slots<C>, C::x_slots, C::x_first, typename C::Operand, AfterInput<C>, decltype(mr)::value>(
-          work.bias + u * plan.shape.frame_size, work.weight_ih + u * K * C::x_slots * kLanes<R>, K, x + first, slots + first, u * chunk.stride * plan.shape.frame_size);
+          work.bias + u * plan.shape.frame_size, work.weight_ih + u * K * C::x_slots * kLanes<R>, K, x + first,
+          slots + first, u * chunk.stride * plan.shape.frame_size);
     });
 }
 

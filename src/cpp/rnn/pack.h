@@ -3,8 +3,8 @@
 //   forward    [block][k][slot][lane]            all slots of a block's units for one number of x or h
 //   backward   [panel of columns][block][slot][lane][column]   (gemm/tile.h panels)
 //
-// Operands that hold several numbers hold those of neighbouring k, or of neighbouring lanes.
-// Sums of weight gradients have a layout of their own (rnn/backward.h).
+// Operands that hold several numbers hold those of neighbouring k, or of neighbouring lanes. Sums of weight gradients
+// have a layout of their own (rnn/backward_state.h).
 #pragma once
 
 #include "rnn/split.h"

@@ -40,14 +40,16 @@ constexpr bool fits_the_list(int gates, bool has_cell, int64_t extra_rows) {
 }
 template <class C>
 using AsItIs = C;
-// Calls nothing for a scheme that the products of As<cell> have no kernels for.
+// Products of pairs are written for cells of one pass. Of the others, f is not called.
+template <class C>
+constexpr bool has_kernels = !paired<C> || C::scheme == Scheme::kOnePass;
 template <class R, template <class> class As, class F>
 void with_cell(const RnnProblem& p, const F& f) {
   switch (p.cell) {
-#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows)                  \
-  case Cell::id:                                                                                         \
-    static_assert(fits_the_list<type<R, 1>>(gate_count, cell_state, extra_rows), "cells.def");            \
-    if constexpr (!paired<As<type<R, 1>>> || type<R, 1>::scheme == Scheme::kOnePass) with_width<R, As, type>(p.hidden, f); \
+#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows)       \
+  case Cell::id:                                                                              \
+    static_assert(fits_the_list<type<R, 1>>(gate_count, cell_state, extra_rows), "cells.def"); \
+    if constexpr (has_kernels<As<type<R, 1>>>) with_width<R, As, type>(p.hidden, f);          \
     return;
 #include "rnn/cells.def"
 #undef PYSEQ_CELL

@@ -41,7 +41,7 @@ Split split_of(const Shape& s) {
   if (most < 2 || s.steps == 0) return {1, true};
   const double recurrent = C::scheme == Scheme::kLinear ? 0.0 : static_cast<double>(s.output);
   const double weights = (static_cast<double>(s.input) + recurrent) * static_cast<double>(s.hidden) * C::gates;
-  const double row = 2 * weights / C::Operand::size, bytes = sizeof(R) * weights / C::Operand::size;  // of whole operands
+  const double operands = weights / C::Operand::size, row = 2 * operands, bytes = sizeof(R) * operands;
   const double steps = static_cast<double>(s.steps);
   const double rows = static_cast<double>(s.frames) / steps;  // that run at a step, on average
   const double barriers = barriers_of(C::scheme) * kBarrierNanoseconds;

@@ -29,8 +29,8 @@ struct Pairs {
   // Pairs (f(0)[lane], f(1)[lane]).
   template <class F>
   PYSEQ_INLINE static Vec<float> join(const F& f) {
-    const __m512i lanes = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
-                                           5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i lanes = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,  //
+                                           23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const Vec<float> first = f(0), second = f(1);
     const __m512bh halves = _mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
     return (Vec<float>)_mm512_permutexvar_epi16(lanes, (__m512i)halves);

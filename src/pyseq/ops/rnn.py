@@ -44,6 +44,8 @@ def rnn_memory(
 ) -> RNNMemory:
     """What `rnn_forward` and `rnn_backward` will allocate for a batch: the tape, and scratch while each runs.
 
+    In the precision that `pyseq.set_config` has set.
+
     Parameters
     ----------
     cell : name of a cell
@@ -66,10 +68,10 @@ def rnn_memory(
     >>> memory.backward_workspace < memory.tape / 4
     True
     """
-    info = cell_info(cell)
+    codes = cell_info(cell).code, precision_code()
     single = np.dtype(dtype) == np.float32
     output = hidden_size if output_size is None else output_size
-    return RNNMemory(*_core.rnn_memory(info.code, single, batch, steps, n_features, hidden_size, output))
+    return RNNMemory(*_core.rnn_memory(*codes, single, batch, steps, n_features, hidden_size, output))
 
 
 @dataclass(slots=True)
@@ -143,10 +145,10 @@ def rnn_forward(
 
     Notes
     -----
-    Every row is summed in one order, so results do not depend on the batch, padding or threads. Products are as
-    exact as `pyseq.set_config(precision=...)` asks; the tape remembers what held then. Formulas:
-    Elman 1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014 with
-    the reset gate after the matrix product.
+    Every row is summed in one order, so results do not depend on the batch, padding or threads. Products
+    are as exact as `pyseq.set_config(precision=...)` asks; the tape remembers what held then. Formulas:
+    Elman 1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014
+    with the reset gate after the matrix product.
 
     Examples
     --------
@@ -182,8 +184,8 @@ def rnn_forward(
     y = frames.like(width) if out is None else _output_rows(out, frames, width)
     masks = check_masks(info, y, hidden, recurrent_mask, zoneout_h, zoneout_c)
     h_last, c_last, memory = _core.rnn_forward(
-        info.code, precision, reverse, frames.rows, frames.starts, frames.lengths, *weights[:4], extra, *state, *masks,
-        y.rows, y.starts, keep_tape,
+        info.code, precision, reverse, frames.rows, frames.starts, frames.lengths, *weights[:4], extra,
+        *state, *masks, y.rows, y.starts, keep_tape,
     )  # fmt: skip
     tape = None
     if keep_tape:

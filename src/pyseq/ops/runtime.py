@@ -59,9 +59,19 @@ class ThreadCosts(NamedTuple):
 
 
 def native_precisions() -> tuple[str, ...]:
-    """The precisions of `pyseq.set_config` that have kernels of their own on this CPU and tier, most exact first.
+    """The precisions of `pyseq.set_config` that have kernels of their own here, most exact first.
 
-    The others mean "highest" here.
+    That is, in the tier in use and on this CPU. The others mean "highest".
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> from pyseq.ops import runtime
+    >>> runtime.native_precisions()[0]
+    'highest'
     """
     return tuple(name for code, name in enumerate(_core.PRECISIONS) if _core.is_native(code))
 
