@@ -116,12 +116,12 @@ def draw(cell: str, threads: int, records: list[Record]) -> Path:
         panel.set_xlabel(AXES[axis])
     handles = {h.get_label(): h for panel in axes.flat for h in panel.get_lines()}
     figure.legend(
-        handles.values(), handles.keys(), loc="outside upper right", ncols=len(handles), frameon=False
+        handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False
     )
     base = ", ".join(f"{name[0].upper() if name != 'steps' else 'T'} {value}" for name, value in BASE.items())
     figure.suptitle(
         f"{CELLS[cell].title}, {threads_in_words(threads)}; otherwise {base}, I {INPUTS}",
-        x=0.01, y=0.978, va="center", ha="left", fontsize=11,
+        x=0.01, ha="left", fontsize=11,
     )  # fmt: skip
     FIGURES.mkdir(exist_ok=True)
     path = FIGURES / f"scaling_{cell}_{threads_in_words(threads).replace(' ', '_')}.png"
