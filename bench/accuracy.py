@@ -18,6 +18,7 @@ from bench.rnn_problem import CELLS, RnnProblem, named_weights
 from bench.tables import as_text
 from bench.threads import installed
 from bench.workloads_rnn import RnnWorkload
+from pyseq import ops
 
 LIMITS = {"highest": 5e-6, "high": 2e-5, "medium": 1e-2}
 WORKLOADS = [
@@ -35,7 +36,7 @@ def twin_values(problem: RnnProblem) -> Values:
         from reference import rnn
     finally:
         sys.path.remove(str(TESTS))
-    weights = rnn.RNNWeights(*problem.weights[0])
+    weights = ops.RNNWeights(*problem.weights[0])
     output, _ = rnn.rnn_forward(problem.cell, problem.x, weights)
     grad_x, grad_weights, _ = rnn.rnn_backward(problem.cell, problem.x, weights, problem.grad)
     named = {"output": problem.frames(output), "grad_x": problem.frames(grad_x)}
