@@ -289,6 +289,8 @@ void forward_thread(void* p, int thread, int threads) {
   start_rows(context, share, rows);
   for (int64_t c = 0; c < s.chunks; c++) {
     const Chunk& chunk = plan.chunks[c];
+    // Without a tape all chunks lie in one place, each spaced by its own frames: the last one must be done with.
+    if (c > 0 && context.slots && !context.keeps_tape) work.barrier->wait(threads);
     if (!work.fused) input_of_chunk(context, chunk, share, rows);
     if constexpr (C::scheme == Scheme::kNormalised) normalise_input(context, chunk, share);
     R* base = context.slots ? context.slots + (context.keeps_tape ? chunk.base * s.blocks * s.frame_size : 0) : nullptr;
