@@ -107,7 +107,7 @@ def test_inputs_are_not_written():
 @pytest.mark.parametrize("cell", ["lstm", "gru", "elman", "mingru"])
 @pytest.mark.parametrize("lengths", [None, "ragged"])
 def test_output_does_not_depend_on_a_tape_where_chunks_differ_in_length(cell, lengths):
-    """Weights beyond the cache: x's product runs ahead in chunks, and threads must not meet in the scratch of two."""
+    """Weights beyond the cache: the product of x runs ahead in chunks, whose scratch threads share."""
     rng = np.random.default_rng(0)
     batch, steps, inputs, hidden = 32, 45, 64, 400
     info = ops.CELLS[cell]
