@@ -1,5 +1,7 @@
 #include "runtime/parallel.h"
 
+#include "runtime/placement.h"
+
 #include <pthread.h>
 #include <sched.h>
 
@@ -11,8 +13,9 @@ namespace pyseq {
 
 namespace {
 
-// Longer than a barrier of threads that all run; the thread that is waited for may need this core.
-constexpr int kSpins = 400;  // about 10 microseconds of pause instructions
+// Longer than a barrier of threads that all run; the thread that is waited for may need this core. About 10
+// microseconds of pause instructions; less where waiting that long was in vain before.
+constexpr int32_t kMostSpins = 400, kFewestSpins = 4;
 
 bool ran_threads = false;      // this process has started a team
 bool forked_after_team = false;
@@ -51,8 +54,12 @@ void run_parallel(int threads, void (*body)(void*, int, int), void* context) noe
 #ifdef _OPENMP
   if (threads > 1 && max_threads() > 1) {
     __atomic_store_n(&ran_threads, true, __ATOMIC_RELAXED);
+    Placement placement = {};
 #pragma omp parallel num_threads(threads)
-    body(context, omp_get_thread_num(), omp_get_num_threads());
+    {
+      placement.settle();
+      body(context, omp_get_thread_num(), omp_get_num_threads());
+    }
     return;
   }
 #endif
@@ -68,10 +75,16 @@ void Barrier::wait(int threads) noexcept {
     __atomic_store_n(&generation, seen + 1, __ATOMIC_RELEASE);
     return;
   }
-  for (int spin = 0; __atomic_load_n(&generation, __ATOMIC_ACQUIRE) == seen; spin++) {
-    if (spin < kSpins) pause_core();
+  const int32_t given_up = __atomic_load_n(&spins_given_up, __ATOMIC_RELAXED), spins = kMostSpins - given_up;
+  int32_t spin = 0;
+  for (; __atomic_load_n(&generation, __ATOMIC_ACQUIRE) == seen; spin++) {
+    if (spin < spins) pause_core();
     else sched_yield();
   }
+  const int32_t next = spin <= spins ? 2 * spins : spins / 2;
+  if (spin > spins || given_up > 0)
+    __atomic_store_n(&spins_given_up, kMostSpins - (next > kMostSpins ? kMostSpins : next < kFewestSpins ? kFewestSpins : next),
+                     __ATOMIC_RELAXED);
 }
 
 }  // namespace pyseq

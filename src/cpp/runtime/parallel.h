@@ -25,11 +25,13 @@ int threads_for(double operations) noexcept;
 // `threads` as the body sees it may be smaller. Memory written before a thread ends is visible after.
 void run_parallel(int threads, void (*body)(void* context, int thread, int threads), void* context) noexcept;
 
-// A reusable barrier for the threads of one region. Spins for a bounded time, then yields the core.
+// A reusable barrier for the threads of one region. Spins for a bounded time, then yields the core; after a wait
+// that spinning was too short for, the next one spins half as long.
 // Zero-initialise; all threads of the region must call wait with the same count.
 struct alignas(64) Barrier {
   int32_t arrived;
   int32_t generation;
+  int32_t spins_given_up;
   void wait(int threads) noexcept;
 };
 
