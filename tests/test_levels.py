@@ -30,7 +30,8 @@ CPP_LEVELS = [
     {"simd"},
     {"gemm", "optim"},
     {"rnn", "conv", "ctc"},
-    {"table.cpp", "bindings"},
+    {"table.cpp", "stream"},
+    {"bindings"},
 ]
 
 

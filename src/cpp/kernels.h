@@ -73,8 +73,8 @@ struct RnnForward {
   RnnWeights<R> weights;
   const R* x;          // frames of `input` numbers
   int64_t x_stride;
-  const R* h0;         // [batch][output], may be null: zeros
-  const R* c0;         // [batch][hidden], may be null: zeros; cells with a cell state only
+  const R* h0;         // [batch][output], may be null: zeros; may be h_last
+  const R* c0;         // [batch][hidden], may be null: zeros; cells with a cell state only; may be c_last
   RnnMasks<R> masks;
   R* y;                // frames of `output` numbers
   int64_t y_stride;
@@ -82,6 +82,7 @@ struct RnnForward {
   R* c_last;           // [batch][hidden], likewise; cells with a cell state only
   void* tape;          // bytes by RnnKernels::tape, aligned; null when no backward pass follows
   void* workspace;     // bytes by RnnKernels::forward_workspace
+  bool packed;         // an earlier call with the same problem and weights, whose workspace this is, packed them
 };
 
 template <class R>
@@ -137,6 +138,19 @@ struct Conv1d {
   R* grad_weight;          // backward, layout of weight, overwritten
   R* grad_bias;            // backward, [out_channels], may be null
   void* workspace;
+};
+
+// One frame of a causal convolution for many streams; with one tap, a dense layer.
+//   y[r, o] = bias[o] + sum_k sum_i weight[o, i, k] * x[k][r, i]     x[taps - 1]: the new frame
+// Summed in the order of Conv1d, to the same bits. The sum may be made in parts: older taps ahead, for many frames.
+template <class R>
+struct ConvStep {
+  int64_t rows, inputs, outputs, taps;
+  int64_t first_tap, end_tap;  // those to add; x of the others is not read
+  const R* const* x;     // [taps] oldest first; each [rows][inputs]
+  const R* start;        // [rows][outputs] sums to go on from, may be null: the bias; may be y
+  const void* packed;    // written by conv_step_pack
+  R* y;                  // [rows][outputs]
 };
 
 // ----------------------------------------------------------------------------------------------------- CTC
@@ -262,6 +276,12 @@ struct Kernels {
   int64_t (*conv1d_backward_workspace)(const Conv1d<R>&) noexcept;
   void (*conv1d_forward)(const Conv1d<R>&) noexcept;
   void (*conv1d_backward)(const Conv1d<R>&) noexcept;
+
+  // weight [outputs][inputs][taps], bias [outputs] or null. `brief`: kept in bfloat16 (float32 only), sums unchanged.
+  int64_t (*conv_step_size)(int64_t outputs, int64_t inputs, int64_t taps, bool brief) noexcept;  // bytes of `packed`
+  void (*conv_step_pack)(const R* weight, const R* bias, int64_t outputs, int64_t inputs, int64_t taps, bool brief,
+                         void* packed) noexcept;
+  void (*conv_step)(const ConvStep<R>&, bool brief) noexcept;
 
   int64_t (*ctc_loss_workspace)(const CtcLoss<R>&) noexcept;
   void (*ctc_loss)(const CtcLoss<R>&) noexcept;

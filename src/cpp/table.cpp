@@ -21,6 +21,7 @@ const KernelTable* kernel_table() noexcept {
   fill_rnn_bf16(table.f32);
 #endif
   fill_conv1d(table);
+  fill_conv_step(table);
   fill_ctc_loss(table);
   fill_ctc_greedy(table);
   return &table;

@@ -131,6 +131,7 @@ void register_dense(py::module_& m);
 void register_updates(py::module_& m);
 void register_rnn(py::module_& m);
 void register_conv1d(py::module_& m);
+void register_stream(py::module_& m);
 void register_ctc(py::module_& m);
 
 }  // namespace pyseq

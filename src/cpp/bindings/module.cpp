@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   pyseq::register_updates(m);
   pyseq::register_rnn(m);
   pyseq::register_conv1d(m);
+  pyseq::register_stream(m);
   pyseq::register_ctc(m);
 }

@@ -1,33 +1,11 @@
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
+#include "bindings/cells.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
 
 namespace {
-
-struct CellInfo {
-  int64_t gates, recurrent_gates;
-  bool has_cell;
-  int64_t extra_rows;
-  bool projects() const { return extra_rows == kOutputRows; }
-  int64_t extra_rows_of(const RnnProblem& p) const { return projects() ? p.output : extra_rows; }
-};
-CellInfo cell_info(int code) {
-  static const CellInfo all[] = {
-#define PYSEQ_CELL(id, type, name, gate_count, recurrent_count, cell_state, extra_rows) \
-  {gate_count, recurrent_count, cell_state, extra_rows},
-#include "rnn/cells.def"
-#undef PYSEQ_CELL
-  };
-  if (code < 0 || code >= static_cast<int>(sizeof all / sizeof all[0])) reject("cell", "a code from CELLS");
-  return all[code];
-}
-
-Precision checked_precision(int code) {
-  if (code < 0 || code > static_cast<int>(Precision::kMedium)) reject("precision", "a code from PRECISIONS");
-  return static_cast<Precision>(code);
-}
 
 // Of a cell whose c is as long as its h, weight_ih says nothing new.
 RnnProblem problem(const CellInfo& info, int cell, int precision, bool reverse, int64_t input, int64_t output, const py::array& weight_ih,
@@ -36,16 +14,6 @@ RnnProblem problem(const CellInfo& info, int cell, int precision, bool reverse, 
   const int64_t hidden = info.projects() && weight_ih.ndim() == 2 ? weight_ih.shape(0) / info.gates : output;
   return {static_cast<Cell>(cell), checked_precision(precision), reverse, false, batch, input, hidden, output, flat<int64_t>(lengths, "lengths", batch),
           flat<int64_t>(x_start, "x_start", batch), flat<int64_t>(y_start, "y_start", batch)};
-}
-
-template <class R>
-RnnWeights<R> weights(const CellInfo& info, const RnnProblem& p, const py::array& weight_ih, const py::array& weight_hh,
-                      const py::array& bias_ih, const py::array& bias_hh, const MaybeArray& extra) {
-  const int64_t rows = info.gates * p.hidden, recurrent_rows = info.recurrent_gates * p.hidden;
-  const int64_t more = info.extra_rows_of(p) * p.hidden;
-  if (more > 0 && !extra) reject("extra", "an array for this cell");
-  return {flat<R>(weight_ih, "weight_ih", rows * p.input), flat<R>(weight_hh, "weight_hh", recurrent_rows * p.output),
-          flat<R>(bias_ih, "bias_ih", rows), flat<R>(bias_hh, "bias_hh", recurrent_rows), flat<R>(extra, "extra", more)};
 }
 
 // Rows of zoneout beside the frames of y, or one for all of them.
@@ -111,7 +79,7 @@ py::tuple rnn_forward(int cell, int precision, bool reverse, const py::array& x,
     a.problem = problem(info, cell, precision, reverse, in.width, out.width, weight_ih, lengths, x_start, y_start);
     check_frames(a.problem.x_start, a.problem.lengths, a.problem.batch, in.count, "x_start");
     check_frames(a.problem.y_start, a.problem.lengths, a.problem.batch, out.count, "y_start");
-    a.weights = weights<R>(info, a.problem, weight_ih, weight_hh, bias_ih, bias_hh, extra);
+    a.weights = cell_weights<R>(info, a.problem, weight_ih, weight_hh, bias_ih, bias_hh, extra);
     a.masks = masks<R>(info, a.problem, recurrent_mask, zoneout_h, zoneout_c, out.count);
     a.x = in.data;
     a.x_stride = in.stride;
@@ -159,7 +127,7 @@ py::list rnn_backward(int cell, int precision, bool reverse, const py::array& x,
     if (gy.data && (gy.count != out.count || gy.width != out.width)) reject("grad_y", "the shape of y");
     if (gx.data && gx.width != in.width) reject("grad_x", "a column for each of x");
     a.tape = flat<uint8_t>(tape, "tape", rnn_kernels<R>(p).tape(p), true);
-    a.weights = weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh, extra);
+    a.weights = cell_weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh, extra);
     const int64_t h_size = p.batch * p.output, c_size = p.batch * p.hidden;
     a.x = in.data;
     a.x_stride = in.stride;

@@ -247,9 +247,11 @@ void prepare_forward(const ForwardContext<C, R, Q>& context, int thread, int thr
   const Shape& s = work.plan.shape;
   const int64_t first = piece_start(s.blocks, threads, thread), end = piece_start(s.blocks, threads, thread + 1);
   using P = typename C::Operand;
-  pack_forward<InputSide<C>, R, Q, P>(work.weight_ih, a.weights.weight_ih, s, s.input, first, end);
-  pack_forward<HiddenSide<C>, R, Q, P>(work.weight_hh, a.weights.weight_hh, s, s.output, first, end);
-  pack_bias<C, R, Q>(work.bias, a.weights, s, first, end);
+  if (!a.packed) {
+    pack_forward<InputSide<C>, R, Q, P>(work.weight_ih, a.weights.weight_ih, s, s.input, first, end);
+    pack_forward<HiddenSide<C>, R, Q, P>(work.weight_hh, a.weights.weight_hh, s, s.output, first, end);
+    pack_bias<C, R, Q>(work.bias, a.weights, s, first, end);
+  }
   if (thread == 0) memset(work.zeros, 0, static_cast<size_t>(max_of(s.padded, s.h_padded)) * sizeof(R));
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
   prepare_scratch(context, thread, threads);

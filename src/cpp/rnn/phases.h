@@ -14,8 +14,9 @@ namespace {
 
 template <class C, class R, int Q>
 void prepare_scratch(const ForwardContext<C, R, Q>& x, int thread, int threads) {
-  if (C::extras > 0 && thread == 0) copy_extra<C>(x.work.scratch.extra, x.args.weights, x.work.plan.shape);
   if (x.args.masks.recurrent) mask_first_state(x, thread, threads);
+  if (x.args.packed) return;
+  if (C::extras > 0 && thread == 0) copy_extra<C>(x.work.scratch.extra, x.args.weights, x.work.plan.shape);
   if constexpr (C::scheme == Scheme::kProjected) pack_projection(x, thread, threads);
   if constexpr (C::scheme == Scheme::kGated) {
     const Shape& s = x.work.plan.shape;

@@ -15,6 +15,7 @@ from pyseq.layers.embedding import Embedding
 from pyseq.layers.gru import GRU, MinGRU
 from pyseq.layers.lstm import LSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM
 from pyseq.layers.pooling import POOLINGS
+from pyseq.layers.streaming import LayerStream
 
 __all__ = [
     "GRU",
@@ -30,6 +31,7 @@ __all__ = [
     "FlatParameters",
     "Layer",
     "LayerNormLSTM",
+    "LayerStream",
     "MinGRU",
     "PeepholeLSTM",
     "ProjectedLSTM",

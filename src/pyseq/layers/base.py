@@ -12,6 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from pyseq.layers.arrays import get_namespace
 from pyseq.layers.initialisers import as_generator
+from pyseq.layers.streaming import LayerStream
+from pyseq.ops import Stream
 from pyseq.ragged import Ragged
 
 LayerT = TypeVar("LayerT", bound="Layer")
@@ -127,6 +129,52 @@ class Layer(BaseEstimator):
         grad_x : Ragged of (T_i, n_features_in_), or None if not needed
         """
         raise NotImplementedError
+
+    def add_stages(self, stream: Stream, frame: int) -> int:
+        """Add to a stream what `forward` does without training, frame by frame.
+
+        Parameters
+        ----------
+        stream : Stream
+            Of the layer's dtype.
+        frame : int
+            Number of the frame that is the input.
+
+        Returns
+        -------
+        int
+            Number of the frame that is the output.
+
+        Raises
+        ------
+        ValueError
+            If an output needs frames that come later.
+        """
+        raise ValueError(f"{self!r} cannot run frame by frame")
+
+    def stream(self, n_streams: int = 1) -> LayerStream:
+        """A copy of the layer that takes sequences frame by frame, as they come.
+
+        Parameters
+        ----------
+        n_streams : int
+            Sequences side by side.
+
+        Raises
+        ------
+        ValueError
+            If an output needs frames that come later, as with a bidirectional layer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyseq.layers import GRU
+        >>> stream = GRU(4).build(2, random_state=0).stream()
+        >>> stream.step([0.5, -1.0]).shape
+        (4,)
+        """
+        self._built("n_features_in_")
+        return LayerStream(self, check_positive_int(n_streams, "n_streams"))
 
     def named_parameters(self) -> Iterator[tuple[str, Layer, str]]:
         """Yield (full name, layer that owns the parameter, its name there)."""

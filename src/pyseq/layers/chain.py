@@ -9,6 +9,7 @@ import numpy as np
 
 from pyseq.layers.base import Layer, check_positive_int
 from pyseq.layers.initialisers import as_generator
+from pyseq.ops import Stream
 from pyseq.ragged import Ragged
 
 ChainT = TypeVar("ChainT", bound="Chain")
@@ -83,6 +84,12 @@ class Chain(Layer):
             needed = need_grad_x or position > 0
             grad_x = self.layers[position].backward(tape[position], grad_x, need_grad_x=needed)
         return grad_x
+
+    def add_stages(self, stream: Stream, frame: int) -> int:
+        """Add the stages of all layers."""
+        for layer in self.layers:
+            frame = layer.add_stages(stream, frame)
+        return frame
 
     def named_parameters(self) -> Iterator[tuple[str, Layer, str]]:
         """Yield (full name, layer that owns the parameter, its name there); names begin with positions."""

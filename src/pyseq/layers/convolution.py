@@ -106,3 +106,11 @@ class Conv1d(Layer):
         self._add_gradient("bias", grad_bias)
         result: Ragged | None = grad_x
         return result
+
+    def add_stages(self, stream: ops.Stream, frame: int) -> int:
+        """Add the convolution and the activation; the layer must be causal."""
+        if not self.causal:
+            raise ValueError(f"{self!r} cannot run frame by frame: with causal=False it sees frames to come")
+        parameters = self._built("parameters_")
+        frame = stream.convolution(frame, parameters["weight"], parameters["bias"], dilation=self.dilation)
+        return frame if self.activation is None else stream.elementwise(frame, self.activation)

@@ -71,3 +71,8 @@ class Dense(Layer):
         self._add_gradient("weight", grad_weight)
         self._add_gradient("bias", grad_bias)
         return None if grad_x is None else grad.with_values(grad_x)
+
+    def add_stages(self, stream: ops.Stream, frame: int) -> int:
+        """Add the product and the activation."""
+        frame = stream.dense(frame, self._built("parameters_")["weight"], self.parameters_["bias"])
+        return frame if self.activation is None else stream.elementwise(frame, self.activation)

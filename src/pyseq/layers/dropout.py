@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval
 
 from pyseq.layers.arrays import get_namespace
 from pyseq.layers.base import Layer
+from pyseq.ops import Stream
 from pyseq.ragged import Ragged
 
 RATE = Interval(Real, 0, 1, closed="left")
@@ -75,3 +76,7 @@ class Dropout(Layer):
         if not need_grad_x:
             return None
         return grad if tape is None else dropout_backward(tape, grad)
+
+    def add_stages(self, stream: Stream, frame: int) -> int:
+        """Nothing to add: outside training, dropout does nothing."""
+        return frame

@@ -67,3 +67,7 @@ class Embedding(Layer):
         """Add the gradient of the table; tokens have none, so the result is always None."""
         self._add_gradient("weight", ops.embedding_backward(tape, grad.values, self.num_embeddings))
         return None
+
+    def add_stages(self, stream: ops.Stream, frame: int) -> int:
+        """Add the table."""
+        return stream.embedding(frame, self._built("parameters_")["weight"])

@@ -99,6 +99,18 @@ class RecurrentLayer(Layer):
                 grad_x = dropout_backward(mask, grad_x)
         return grad_x
 
+    def add_stages(self, stream: ops.Stream, frame: int) -> int:
+        """Add a stage a level; the layer must not be bidirectional."""
+        if self.bidirectional:
+            raise ValueError(
+                f"{self!r} cannot run frame by frame: bidirectional, it begins at the last frame"
+            )
+        if self.zoneout > 0 or self.zoneout_cell > 0:
+            raise ValueError(f"{self!r} cannot run frame by frame: zoneout must be 0 for that")
+        for level in range(self.num_layers):
+            frame = stream.recurrent(frame, self._cell(), self._weights(level, ""))
+        return frame
+
     def _forward_level(
         self, level: int, x: Ragged, training: bool, rng: np.random.Generator | None
     ) -> tuple[Ragged, list[Any]]:

@@ -12,6 +12,7 @@ from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d
 from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
 from pyseq.ops.rnn import RNNMemory, rnn_backward, rnn_forward, rnn_memory
+from pyseq.ops.stream import Stream
 from pyseq.ops.updates import adam_update, sgd_update, squared_norm
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ProjectedWeights",
     "RNNMemory",
     "RNNWeights",
+    "Stream",
     "adam_update",
     "causal_conv1d",
     "causal_conv1d_backward",

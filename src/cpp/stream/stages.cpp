@@ -1,0 +1,385 @@
+#include "stream/stages.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "runtime/dispatch.h"
+#include "runtime/parallel.h"
+
+namespace pyseq {
+
+template <class R>
+Numbers<R>::Numbers(int64_t size) : size_(size) {
+  constexpr auto unit = static_cast<std::size_t>(kAlignment);
+  const std::size_t bytes = (static_cast<std::size_t>(size) * sizeof(R) + 2 * unit - 1) / unit * unit;
+  data_.reset(static_cast<R*>(std::aligned_alloc(unit, bytes)));
+  if (!data_) throw std::bad_alloc();
+  std::memset(static_cast<void*>(data_.get()), 0, bytes);
+}
+template <class R>
+void Numbers<R>::clear() {
+  std::memset(static_cast<void*>(data_.get()), 0, static_cast<std::size_t>(size_) * sizeof(R));
+}
+template <class R>
+void Numbers<R>::Free::operator()(R* p) const {
+  std::free(p);
+}
+
+namespace {
+
+template <class R>
+void copy(R* to, const R* from, int64_t count) {
+  if (count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(R));
+}
+
+template <class R>
+class EmbeddingStage : public Stage<R> {
+ public:
+  EmbeddingStage(const R* tokens, int64_t stride, R* out, int64_t rows, const R* weight, int64_t vocabulary, int64_t dim)
+      : tokens_(tokens), stride_(stride), out_(out), rows_(rows), dim_(dim), weight_(vocabulary * dim) {
+    copy(weight_.data(), weight, vocabulary * dim);
+  }
+  void step() override {
+    for (int64_t r = 0; r < rows_; r++)
+      copy(out_ + r * dim_, weight_.data() + static_cast<int64_t>(tokens_[r * stride_]) * dim_, dim_);
+  }
+
+ private:
+  const R* tokens_;
+  int64_t stride_;
+  R* out_;
+  int64_t rows_, dim_;
+  Numbers<R> weight_;
+};
+
+// Keeps the frames that its taps reach in a ring. Where the dilation allows it, the sums of all taps but the newest are
+// made for kAhead frames at once, as all of them are there: their weights are then read once for kAhead frames.
+template <class R>
+class ConvolutionStage : public Stage<R> {
+ public:
+  ConvolutionStage(const R* in, R* out, int64_t rows, const R* weight, const R* bias, int64_t inputs, int64_t outputs,
+                   int64_t taps, int64_t dilation, bool brief)
+      : in_(in),
+        out_(out),
+        rows_(rows),
+        inputs_(inputs),
+        outputs_(outputs),
+        taps_(taps),
+        dilation_(dilation),
+        brief_(brief),
+        ahead_(taps > 1 && dilation % kAhead == 0),
+        length_(ring_length()),
+        ring_(taps > 1 ? length_ * rows * inputs : 0),
+        sums_(ahead_ ? kAhead * rows * outputs : 0),
+        packed_((kernels<R>().conv_step_size(outputs, inputs, taps, brief) + size_ - 1) / size_),
+        x_(static_cast<std::size_t>(taps)) {
+    kernels<R>().conv_step_pack(weight, bias, outputs, inputs, taps, brief, packed_.data());
+  }
+
+  void step() override {
+    ConvStep<R> s = {rows_, inputs_, outputs_, taps_, 0, taps_, x_.data(), nullptr, packed_.data(), out_};
+    x_.back() = in_;
+    if (taps_ > 1) {
+      if (ahead_) {
+        const int64_t place = time_ % kAhead;
+        if (place == 0) sum_ahead();
+        s.start = sums_.data() + place * rows_ * outputs_;
+        s.first_tap = taps_ - 1;
+      } else {
+        s.first_tap = point_at_taps();
+      }
+      copy(frame(time_), in_, rows_ * inputs_);
+    }
+    kernels<R>().conv_step(s, brief_);
+    time_++;
+  }
+  void reset() override {
+    time_ = 0;  // frames before it are not read
+  }
+
+ private:
+  static constexpr int64_t kAhead = 8;
+  static constexpr int64_t size_ = static_cast<int64_t>(sizeof(R));
+
+  // Frames from the oldest tap to the newest; whole blocks, so that kAhead frames lie one after the other.
+  int64_t ring_length() const {
+    const int64_t reach = (taps_ - 1) * dilation_ + 1;
+    return ahead_ ? (reach + kAhead - 1) / kAhead * kAhead : reach;
+  }
+  R* frame(int64_t t) const { return ring_.data() + t % length_ * rows_ * inputs_; }
+  // Points x_ at the older taps of a frame; returns the first of them that is not before frame 0.
+  int64_t point_at_taps() {
+    int64_t first = taps_ - 1;
+    for (int64_t k = taps_ - 1; k-- > 0;) {
+      const int64_t t = time_ - (taps_ - 1 - k) * dilation_;
+      if (t < 0) break;
+      x_[static_cast<std::size_t>(k)] = frame(t);
+      first = k;
+    }
+    return first;
+  }
+  void sum_ahead() {
+    const int64_t first = point_at_taps();
+    const ConvStep<R> s = {kAhead * rows_, inputs_, outputs_, taps_, first, taps_ - 1, x_.data(), nullptr, packed_.data(),
+                           sums_.data()};
+    kernels<R>().conv_step(s, brief_);
+  }
+
+  const R* in_;
+  R* out_;
+  int64_t rows_, inputs_, outputs_, taps_, dilation_;
+  bool brief_, ahead_;
+  int64_t length_, time_ = 0;
+  Numbers<R> ring_, sums_, packed_;
+  std::vector<const R*> x_;
+};
+
+template <class R>
+class RecurrentStage : public Stage<R> {
+ public:
+  RecurrentStage(const R* in, R* out, const RnnProblem& p, const RnnWeights<R>& w, const RecurrentSizes& n)
+      : ones_(static_cast<std::size_t>(p.batch), 1),
+        starts_(static_cast<std::size_t>(p.batch)),
+        weights_(n.weight_ih + n.weight_hh + n.bias_ih + n.bias_hh + n.extra),
+        h_(p.batch * p.output),
+        c_(p.batch * p.hidden),
+        workspace_(0) {
+    for (int64_t b = 0; b < p.batch; b++) starts_[static_cast<std::size_t>(b)] = b;
+    a_.problem = p;
+    a_.problem.lengths = ones_.data();
+    a_.problem.x_start = a_.problem.y_start = starts_.data();
+    R* kept = weights_.data();
+    const auto keep = [&](const R* from, int64_t count) {
+      copy(kept, from, count);
+      kept += count;
+      return count ? kept - count : nullptr;
+    };
+    a_.weights = {keep(w.weight_ih, n.weight_ih), keep(w.weight_hh, n.weight_hh), keep(w.bias_ih, n.bias_ih),
+                  keep(w.bias_hh, n.bias_hh), keep(w.extra, n.extra)};
+    a_.x = in;
+    a_.x_stride = p.input;
+    a_.y = out;
+    a_.y_stride = p.output;
+    a_.h0 = a_.h_last = h_.data();
+    a_.c0 = a_.c_last = c_.data();
+  }
+  void step() override {
+    const RnnKernels<R>& run = rnn_kernels<R>(a_.problem);
+    if (threads_ != max_threads()) {  // they share the workspace out
+      threads_ = max_threads();
+      workspace_ = Numbers<R>(run.forward_workspace(a_.problem) / static_cast<int64_t>(sizeof(R)) + 1);
+      a_.workspace = workspace_.data();
+      a_.packed = false;
+    }
+    run.forward(a_);
+    a_.packed = true;
+  }
+  void reset() override {
+    h_.clear();
+    c_.clear();
+  }
+
+ private:
+  RnnForward<R> a_{};
+  std::vector<int64_t> ones_, starts_;
+  Numbers<R> weights_, h_, c_, workspace_;
+  int threads_ = 0;
+};
+
+template <class R>
+class ElementwiseStage : public Stage<R> {
+ public:
+  ElementwiseStage(const R* in, R* out, int64_t size, Elementwise which) : in_(in), out_(out), size_(size), which_(which) {}
+  void step() override {
+    if (which_ == Elementwise::kRelu)
+      for (int64_t i = 0; i < size_; i++) out_[i] = in_[i] > 0 || in_[i] != in_[i] ? in_[i] : R(0);
+    else
+      kernels<R>().activation(which_ == Elementwise::kTanh ? Activation::kTanh : Activation::kSigmoid, in_, out_, size_);
+  }
+
+ private:
+  const R* in_;
+  R* out_;
+  int64_t size_;
+  Elementwise which_;
+};
+
+template <class R>
+class GateStage : public Stage<R> {
+ public:
+  GateStage(const R* in, R* out, int64_t rows, int64_t width) : in_(in), out_(out), rows_(rows), width_(width), gates_(width) {}
+  void step() override {
+    for (int64_t r = 0; r < rows_; r++) {
+      const R* filter = in_ + 2 * r * width_;
+      R* out = out_ + r * width_;
+      kernels<R>().activation(Activation::kTanh, filter, out, width_);
+      kernels<R>().activation(Activation::kSigmoid, filter + width_, gates_.data(), width_);
+      for (int64_t i = 0; i < width_; i++) out[i] *= gates_.data()[i];
+    }
+  }
+
+ private:
+  const R* in_;
+  R* out_;
+  int64_t rows_, width_;
+  Numbers<R> gates_;
+};
+
+template <class R>
+class AddStage : public Stage<R> {
+ public:
+  AddStage(const R* a, const R* b, R* out, int64_t size) : a_(a), b_(b), out_(out), size_(size) {}
+  void step() override {
+    for (int64_t i = 0; i < size_; i++) out_[i] = a_[i] + b_[i];
+  }
+
+ private:
+  const R *a_, *b_;
+  R* out_;
+  int64_t size_;
+};
+
+template <class R>
+class JoinStage : public Stage<R> {
+ public:
+  JoinStage(const R* a, int64_t wa, const R* b, int64_t wb, R* out, int64_t rows)
+      : a_(a), b_(b), out_(out), rows_(rows), wa_(wa), wb_(wb) {}
+  void step() override {
+    for (int64_t r = 0; r < rows_; r++) {
+      copy(out_ + r * (wa_ + wb_), a_ + r * wa_, wa_);
+      copy(out_ + r * (wa_ + wb_) + wa_, b_ + r * wb_, wb_);
+    }
+  }
+
+ private:
+  const R *a_, *b_;
+  R* out_;
+  int64_t rows_, wa_, wb_;
+};
+
+template <class R>
+class PartStage : public Stage<R> {
+ public:
+  PartStage(const R* in, int64_t stride, R* out, int64_t rows, int64_t width)
+      : in_(in), out_(out), stride_(stride), rows_(rows), width_(width) {}
+  void step() override {
+    for (int64_t r = 0; r < rows_; r++) copy(out_ + r * width_, in_ + r * stride_, width_);
+  }
+
+ private:
+  const R* in_;
+  R* out_;
+  int64_t stride_, rows_, width_;
+};
+
+template <class R>
+class AffineStage : public Stage<R> {
+ public:
+  AffineStage(const R* in, R* out, int64_t rows, int64_t width, const R* offset, const R* scale)
+      : in_(in), out_(out), rows_(rows), width_(width), constants_(2 * width) {
+    copy(constants_.data(), offset, width);
+    copy(constants_.data() + width, scale, width);
+  }
+  void step() override {
+    const R *offset = constants_.data(), *scale = offset + width_;
+    for (int64_t r = 0; r < rows_; r++)
+      for (int64_t i = 0; i < width_; i++) out_[r * width_ + i] = (in_[r * width_ + i] - offset[i]) * scale[i];
+  }
+
+ private:
+  const R* in_;
+  R* out_;
+  int64_t rows_, width_;
+  Numbers<R> constants_;
+};
+
+}  // namespace
+
+template <class R>
+Stream<R>::Stream(int64_t rows, int64_t inputs) : rows_(rows) {
+  new_frame(inputs);
+}
+template <class R>
+int Stream<R>::new_frame(int64_t width) {
+  frame_.push_back(std::make_unique<Frame<R>>(rows_, width));
+  return last();
+}
+
+template <class R>
+int Stream<R>::embedding(int in, const R* weight, int64_t vocabulary, int64_t dim) {
+  const int out = new_frame(dim);
+  stages_.push_back(std::make_unique<EmbeddingStage<R>>(source(in), width(in), data(out), rows_, weight, vocabulary, dim));
+  return out;
+}
+template <class R>
+int Stream<R>::convolution(int in, const R* weight, const R* bias, int64_t outputs, int64_t taps, int64_t dilation, bool brief) {
+  const int out = new_frame(outputs);
+  stages_.push_back(std::make_unique<ConvolutionStage<R>>(source(in), data(out), rows_, weight, bias, width(in), outputs, taps,
+                                                          dilation, brief));
+  return out;
+}
+template <class R>
+int Stream<R>::recurrent(int in, const RnnProblem& problem, const RnnWeights<R>& weights, const RecurrentSizes& sizes) {
+  const int out = new_frame(problem.output);
+  stages_.push_back(std::make_unique<RecurrentStage<R>>(source(in), data(out), problem, weights, sizes));
+  return out;
+}
+template <class R>
+int Stream<R>::elementwise(int in, Elementwise which) {
+  const int out = new_frame(width(in));
+  stages_.push_back(std::make_unique<ElementwiseStage<R>>(source(in), data(out), rows_ * width(in), which));
+  return out;
+}
+template <class R>
+int Stream<R>::gate(int in) {
+  const int out = new_frame(width(in) / 2);
+  stages_.push_back(std::make_unique<GateStage<R>>(source(in), data(out), rows_, width(out)));
+  return out;
+}
+template <class R>
+int Stream<R>::add(int a, int b) {
+  const int out = new_frame(width(a));
+  stages_.push_back(std::make_unique<AddStage<R>>(source(a), source(b), data(out), rows_ * width(a)));
+  return out;
+}
+template <class R>
+int Stream<R>::join(int a, int b) {
+  const int out = new_frame(width(a) + width(b));
+  stages_.push_back(std::make_unique<JoinStage<R>>(source(a), width(a), source(b), width(b), data(out), rows_));
+  return out;
+}
+template <class R>
+int Stream<R>::part(int in, int64_t first, int64_t width_of_part) {
+  const int out = new_frame(width_of_part);
+  stages_.push_back(std::make_unique<PartStage<R>>(source(in) + first, width(in), data(out), rows_, width_of_part));
+  return out;
+}
+template <class R>
+int Stream<R>::affine(int in, const R* offset, const R* scale) {
+  const int out = new_frame(width(in));
+  stages_.push_back(std::make_unique<AffineStage<R>>(source(in), data(out), rows_, width(in), offset, scale));
+  return out;
+}
+template <class R>
+int Stream<R>::constant(int64_t width) {
+  return new_frame(width);
+}
+
+template <class R>
+void Stream<R>::step() {
+  for (const auto& stage : stages_) stage->step();
+  frames_++;
+}
+template <class R>
+void Stream<R>::reset() {
+  for (const auto& stage : stages_) stage->reset();
+  frames_ = 0;
+}
+
+template class Numbers<float>;
+template class Numbers<double>;
+template class Stream<float>;
+template class Stream<double>;
+
+}  // namespace pyseq

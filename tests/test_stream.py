@@ -1,0 +1,247 @@
+"""Networks one frame at a time: the bits of the whole sequence, with a past of their own for every stream."""
+
+import numpy as np
+import pytest
+from helpers import assert_same_bits
+from sklearn.base import clone
+
+from pyseq import config_context, ops
+from pyseq.layers import (
+    GRU,
+    LSTM,
+    Chain,
+    Conv1d,
+    CoupledLSTM,
+    Dense,
+    Dropout,
+    Elman,
+    Embedding,
+    LayerNormLSTM,
+    MinGRU,
+    PeepholeLSTM,
+    ProjectedLSTM,
+)
+from pyseq.layers.base import Layer
+from pyseq.ragged import Ragged
+
+FEATURES, FRAMES = 4, 70
+
+LAYERS = [
+    Elman(7),
+    Elman(3, leak_rate=0.3),
+    GRU(5),
+    GRU(17, reset="before"),
+    LSTM(33, num_layers=2),
+    LSTM(130),
+    PeepholeLSTM(9),
+    CoupledLSTM(20),
+    ProjectedLSTM(16, 4),
+    LayerNormLSTM(12),
+    MinGRU(10),
+    Dense(9, "relu"),
+    Dense(200),
+    Conv1d(7, 3, dilation=2, activation=None),
+    Conv1d(70, 2, dilation=8),  # taps are summed ahead where the dilation is a multiple of 8
+    Conv1d(130, 4, dilation=16),
+    Conv1d(5, 1),
+    Conv1d(5, 2, dilation=1000),  # never reaches back
+    Chain([Conv1d(8, 2, dilation=8), Dropout(0.5), LSTM(6), Dense(3)]),
+]
+
+
+@pytest.fixture(params=LAYERS, ids=repr)
+def layer(request):
+    return clone(request.param)
+
+
+def sequences(n, dtype="float32", frames=FRAMES):
+    return np.random.default_rng(1).standard_normal((n, frames, FEATURES)).astype(dtype)
+
+
+def whole(layer, x):
+    return np.stack(list(layer.forward(Ragged.from_padded(x, [x.shape[1]] * len(x)))[0]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_streams_give_the_bits_of_whole_sequences(layer, dtype):
+    layer.build(FEATURES, dtype=dtype, random_state=0)
+    x = sequences(3, dtype)
+    expected = whole(layer, x)
+    stream = layer.stream(3)
+    together = stream.push(np.ascontiguousarray(x.transpose(1, 0, 2))).transpose(1, 0, 2)
+    assert_same_bits(together, expected)
+    alone = layer.stream()
+    assert_same_bits(np.stack([alone.step(frame) for frame in x[1]]), expected[1])
+    assert alone.n_frames == FRAMES
+
+
+def test_any_chunks_and_a_reset(layer):
+    layer.build(FEATURES, random_state=0)
+    x = sequences(2)
+    expected = whole(layer, x)
+    stream = layer.stream()
+    stream.push(x[0][:31])
+    stream.reset()
+    parts = [stream.push(part) for part in np.split(x[1], [0, 1, 9, 40])]
+    assert_same_bits(np.concatenate(parts), expected[1])
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_streams_keep_the_precision_they_were_made_in(precision):
+    layer = LSTM(128).build(FEATURES, random_state=0)
+    x = sequences(1)
+    with config_context(precision=precision):
+        expected = whole(layer, x)
+        stream = layer.stream()
+    assert_same_bits(stream.push(x[0]), expected[0])
+
+
+def test_tokens():
+    layer = Chain([Embedding(11, 6), GRU(4)]).build(1, random_state=0)
+    tokens = np.random.default_rng(0).integers(0, 11, 20)
+    expected = layer.forward(Ragged(tokens, [20]))[0].values
+    assert_same_bits(layer.stream().push(tokens[:, np.newaxis]), expected)
+    with pytest.raises(ValueError, match="tokens"):
+        layer.stream().push(np.array([[11]]))
+
+
+def test_a_stream_has_weights_of_its_own():
+    layer = GRU(4).build(FEATURES, random_state=0)
+    x = sequences(1)[0]
+    expected = whole(layer, x[np.newaxis])[0]
+    stream = layer.stream()
+    for weights in layer.parameters_.values():
+        weights[...] = 0
+    assert_same_bits(stream.push(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (GRU(4, bidirectional=True), "bidirectional"),
+        (LSTM(4, zoneout=0.1), "zoneout"),
+        (Conv1d(4, 3, causal=False), "causal"),
+        (Chain([Dense(3), Conv1d(4, 3, causal=False)]), "causal"),
+    ],
+    ids=repr,
+)
+def test_what_sees_the_future_cannot_stream(layer, why):
+    with pytest.raises(ValueError, match=why):
+        layer.build(FEATURES).stream()
+
+
+def test_bad_frames():
+    stream = GRU(4).build(FEATURES).stream(2)
+    for x, why in (
+        (np.zeros((3, FEATURES)), r"expected \(frames, 2, 4\)"),
+        (np.zeros((3, 1, FEATURES)), r"expected \(frames, 2, 4\)"),
+        (np.zeros((3, 2, FEATURES + 1)), "5 features, expected 4"),
+        (np.full((1, 2, FEATURES), np.nan), "NaN or infinity"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            stream.push(x)
+    assert stream.n_frames == 0
+    with pytest.raises(ValueError, match="n_streams"):
+        GRU(4).build(FEATURES).stream(0)
+    with pytest.raises(ValueError, match="not built"):
+        GRU(4).stream()
+
+
+def test_every_layer_streams_or_says_why():
+    assert Layer.add_stages is not GRU.add_stages
+    with pytest.raises(ValueError, match="frame by frame"):
+        Layer().add_stages(ops.Stream(1, 1), 0)
+
+
+def test_stages():
+    x = np.random.default_rng(0).standard_normal((9, 2, 6)).astype(np.float32)
+    s = ops.Stream(2, 6)
+    gated, relu = s.gate(0), s.elementwise(0, "relu")
+    part, scaled = s.part(0, 2, 3), s.affine(0, np.arange(6), np.full(6, 2))
+    joined = s.join(part, s.constant(np.array([[1.0], [2.0]])))
+    twice = s.add(0, 0)
+    assert_same_bits(s.push(x, relu), np.maximum(x, 0))
+    assert_same_bits(s.push(x, part), x[..., 2:5])
+    assert_same_bits(s.push(x, scaled), (x - np.arange(6, dtype="f")) * 2)
+    assert_same_bits(s.push(x, twice), x + x)
+    assert s.push(x, joined)[0, :, 3].tolist() == [1, 2]
+    expected = np.tanh(x[..., :3].astype(float)) / (1 + np.exp(-x[..., 3:].astype(float)))
+    np.testing.assert_allclose(s.push(x, gated), expected, rtol=3e-6)
+
+
+def test_brief_weights_are_the_nearest_bfloat16():
+    rng = np.random.default_rng(0)
+    for outputs in (1, 16, 17, 40, 200):
+        weight, x = (rng.standard_normal(n).astype(np.float32) for n in ((outputs, 5, 3), (12, 1, 5)))
+        bits = weight.view(np.uint32).astype(np.uint64)
+        rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+        brief, exact = ops.Stream(1, 5), ops.Stream(1, 5)
+        out = brief.convolution(0, weight, brief=True), exact.convolution(0, rounded)
+        assert_same_bits(brief.push(x, out[0]), exact.push(x, out[1]))
+
+
+# ------------------------------------------------------------------------------------------------ drawing
+
+
+def chooser(logits):
+    """A stream of one token in, constant logits out."""
+    stream = ops.Stream(1, 1)
+    stream.embedding(0, np.zeros((len(logits), 1)))
+    return stream, stream.constant(np.array([logits]))
+
+
+def draws(logits, u, **options):
+    stream, out = chooser(logits)
+    return stream.generate(np.zeros((1, 1)), np.asarray(u)[:, np.newaxis], out, **options)[0]
+
+
+def test_draws_follow_the_softmax():
+    logits = np.array([0.0, 2.0, -1.0, 1.0])
+    u = (np.arange(4000) + 0.5) / 4000
+    for temperature in (0.5, 1.0, 3.0):
+        counts = np.bincount(draws(logits, u, temperature=temperature), minlength=4)
+        p = np.exp(logits / temperature)
+        np.testing.assert_allclose(counts / 4000, p / p.sum(), atol=1e-3)
+
+
+def test_top_k_and_top_p_cut_the_tail():
+    logits = np.log([0.1, 0.4, 0.2, 0.3])
+    u = (np.arange(1000) + 0.5) / 1000
+    assert set(draws(logits, u, top_k=1)) == {1}
+    assert set(draws(logits, u, top_k=2)) == {1, 3}
+    assert set(draws(logits, u, top_p=0.05)) == {1}
+    assert set(draws(logits, u, top_p=0.65)) == {1, 3}
+    assert set(draws(logits, u, top_p=0.75)) == {1, 2, 3}
+    assert set(draws(logits, u, top_k=3, top_p=0.99)) == {1, 2, 3}
+    counts = np.bincount(draws(logits, u, top_k=2), minlength=4)
+    np.testing.assert_allclose(counts / 1000, [0, 4 / 7, 0, 3 / 7], atol=2e-3)
+    assert set(draws(np.zeros(5), u, top_k=2)) == {0, 1}  # equal logits rank by class
+
+
+def test_a_row_ends_at_its_stop():
+    assert draws(np.log([0.5, 0.5]), [0.1, 0.2, 0.9, 0.1], stops=[1]).tolist() == [0, 0, 1, -1]
+
+
+def test_generation_reads_what_it_drew():
+    layer = Chain([Embedding(9, 5), LSTM(8), Dense(9)]).build(1, random_state=0)
+    stream = ops.Stream(2, 1)
+    out = layer.add_stages(stream, 0)
+    prompt = np.array([[3, 1], [2, 8]])
+    u = np.random.default_rng(0).random((25, 2))
+    tokens = stream.generate(prompt, u, out)
+    for row in range(2):
+        read = np.concatenate([prompt[row], tokens[row][:-1]])
+        logits = layer.forward(Ragged(read, [len(read)]))[0].values[1:].astype(float)
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p = np.cumsum(p / p.sum(axis=1, keepdims=True), axis=1)
+        assert tokens[row].tolist() == [int(np.searchsorted(c, v)) for c, v in zip(p, u[:, row], strict=True)]
+
+
+def test_bad_generation():
+    stream, out = chooser(np.zeros(3))
+    for prompt, options in ((np.array([[3]]), {}), (np.zeros((1, 0)), {}), (np.zeros((2, 1)), {})):
+        with pytest.raises(ValueError, match="prompt"):
+            stream.generate(prompt, np.zeros((1, 1)), out, **options)
+    for options in ({"temperature": 0.0}, {"temperature": np.nan}, {"top_p": -1.0}, {"top_k": -1}):
+        with pytest.raises(ValueError, match="temperature, top_k, top_p"):
+            stream.generate(np.zeros((1, 1)), np.zeros((1, 1)), out, **options)
