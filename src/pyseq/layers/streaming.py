@@ -71,11 +71,12 @@ class LayerStream:
         if not np.isfinite(frames).all():
             raise ValueError("x holds NaN or infinity, expected finite numbers")
         y = self._stages.push(frames, self._out)
-        return y[:, 0] if single else y
+        return y.reshape(len(a), -1) if single else y
 
     def step(self, frame: Any) -> NDArray[Any]:
         """`push` of a single frame: (n_features,) or (n_streams, n_features), and likewise the output."""
-        return self.push(np.asarray(frame)[np.newaxis])[0]
+        y: NDArray[Any] = self.push(np.asarray(frame)[np.newaxis])[0]
+        return y
 
     def reset(self) -> None:
         """Begin new sequences."""

@@ -20,9 +20,9 @@ _BOUND = {"float32": _core.Stream32, "float64": _core.Stream64}
 class Stream:
     """Frames in, frames out, with constant work and memory a frame.
 
-    Stages are added in the order they run in. Each reads the frame of an earlier one, says which by its number,
-    and returns the number of its own; 0 is the input. Results are those of the whole-sequence ops to the bit, on
-    the same tier and in the same precision.
+    Stages are added in the order they run in. Each reads the frame of an earlier one, says which by its
+    number, and returns the number of its own; 0 is the input. Results are those of the whole-sequence ops to
+    the bit, on the same tier and in the same precision.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Stream:
         dilation: int = 1,
         brief: bool = False,
     ) -> int:
-        """A causal convolution with `weight` (outputs, inputs, taps) and `bias` (outputs,), as `causal_conv1d`.
+        """As `causal_conv1d`, with `weight` (outputs, inputs, taps) and `bias` (outputs,).
 
         `brief` keeps the weights in bfloat16: half the memory to read, relative error 2e-3 a weight.
         """
@@ -84,14 +84,13 @@ class Stream:
     def recurrent(self, frame: int, cell: str, weights: Any) -> int:
         """A recurrent layer, from the state of zeros on; `cell` and `weights` as `rnn_forward` takes them."""
         info = CELLS[cell]
-        weights = info.weights(*map(self._array, weights))
-        output = weights.weight_hh.shape[1]
-        if info.recurrent_gates == 0:
-            output = len(weights.weight_ih) // info.gates
+        named: Any = info.weights(*map(self._array, weights))
+        w_ih, w_hh, b_ih, b_hh = named[:4]
+        output = w_hh.shape[1] if info.recurrent_gates else len(w_ih) // info.gates
+        extra = extra_rows(named, info)
+        precision = precision_code()
         return int(
-            self._native.recurrent(
-                frame, info.code, precision_code(), output, *weights[:4], extra_rows(weights, info)
-            )
+            self._native.recurrent(frame, info.code, precision, output, w_ih, w_hh, b_ih, b_hh, extra)
         )
 
     def elementwise(self, frame: int, function: str) -> int:
