@@ -70,8 +70,8 @@ class LayerStream:
         frames = np.ascontiguousarray(a, dtype=self._stages.dtype).reshape(len(a), *shape[1:])
         if not np.isfinite(frames).all():
             raise ValueError("x holds NaN or infinity, expected finite numbers")
-        y = self._stages.push(frames, self._out)
-        return y.reshape(len(a), -1) if single else y
+        y: NDArray[Any] = self._stages.push(frames, self._out)
+        return y[:, 0] if single else y
 
     def step(self, frame: Any) -> NDArray[Any]:
         """`push` of a single frame: (n_features,) or (n_streams, n_features), and likewise the output."""

@@ -89,9 +89,7 @@ class Stream:
         output = w_hh.shape[1] if info.recurrent_gates else len(w_ih) // info.gates
         extra = extra_rows(named, info)
         precision = precision_code()
-        return int(
-            self._native.recurrent(frame, info.code, precision, output, w_ih, w_hh, b_ih, b_hh, extra)
-        )
+        return int(self._native.recurrent(frame, info.code, precision, output, w_ih, w_hh, b_ih, b_hh, extra))
 
     def elementwise(self, frame: int, function: str) -> int:
         """ "relu", "tanh" or "sigmoid" of every number."""
