@@ -1,9 +1,9 @@
-"""scikit-learn's own checks, all of them, on both estimators: no expected failures, no patched checks."""
+"""scikit-learn's own checks, all of them, on every estimator: no expected failures, no patched checks."""
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pyseq.estimators import CTCTranscriber, SequenceClassifier
-from pyseq.layers import LSTM, Chain, Conv1d
+from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator
+from pyseq.layers import GRU, LSTM, Chain, Conv1d
 
 ESTIMATORS = [
     SequenceClassifier(),
@@ -19,6 +19,7 @@ ESTIMATORS = [
     ),
     CTCTranscriber(),
     CTCTranscriber(LSTM(8), standardize=False, learning_rate_init=0.02, max_iter=10, dtype="float64"),
+    SequenceGenerator(GRU(4), embedding_dim=4, max_iter=2),
 ]
 
 

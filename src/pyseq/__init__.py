@@ -10,7 +10,7 @@ Estimators take ragged lists of arrays and behave as scikit-learn's do::
 
 from pyseq import _openmp, ops  # noqa: F401  (_openmp first: it loads the kernels)
 from pyseq._config import config_context, get_config, set_config
-from pyseq.estimators import CTCTranscriber, SequenceClassifier
+from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator
 from pyseq.layers import (
     GRU,
     LSTM,
@@ -47,6 +47,7 @@ __all__ = [
     "ProjectedLSTM",
     "Ragged",
     "SequenceClassifier",
+    "SequenceGenerator",
     "__version__",
     "config_context",
     "get_config",

@@ -112,6 +112,30 @@ class Layer(BaseEstimator):
         """
         raise NotImplementedError
 
+    def forward_carrying(
+        self, x: Ragged, state: Any, *, training: bool = False, rng: np.random.Generator | None = None
+    ) -> tuple[Ragged, Any, Any]:
+        """Apply the layer to sequences that go on, as with truncated backpropagation through time.
+
+        Parameters
+        ----------
+        x, training, rng
+            As in `forward`.
+        state : object
+            What came back for the frames before, or None at the start. Its arrays have a row for each
+            sequence.
+
+        Returns
+        -------
+        y, tape
+            As from `forward`. No gradient goes back into the state.
+        state : object
+            To go on from; None if the layer keeps none. Layers of convolutions keep none: for them, frames
+            before the first count as zeros.
+        """
+        y, tape = self.forward(x, training=training, rng=rng)
+        return y, tape, None
+
     def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
         """Add the gradients of the parameters to `gradients_` and return the gradient of the input.
 

@@ -77,6 +77,16 @@ class Chain(Layer):
             tapes.append(tape)
         return x, (tapes if training else None)
 
+    def forward_carrying(
+        self, x: Ragged, state: Any, *, training: bool = False, rng: np.random.Generator | None = None
+    ) -> tuple[Ragged, Any, Any]:
+        tapes, states = [], []
+        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
+            x, tape, after = layer.forward_carrying(x, before, training=training, rng=rng)
+            tapes.append(tape)
+            states.append(after)
+        return x, (tapes if training else None), states
+
     def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
         grad_x: Ragged | None = grad
         for position in reversed(range(len(self.layers))):

@@ -80,14 +80,30 @@ class RecurrentLayer(Layer):
     def forward(
         self, x: Ragged, *, training: bool = False, rng: np.random.Generator | None = None
     ) -> tuple[Ragged, Any]:
-        tapes = []
-        for level in range(self.num_layers):
+        y, tape, _ = self._forward(x, None, training, rng)
+        return y, tape
+
+    def forward_carrying(
+        self, x: Ragged, state: Any, *, training: bool = False, rng: np.random.Generator | None = None
+    ) -> tuple[Ragged, Any, Any]:
+        if self.bidirectional:
+            raise ValueError(
+                f"{self!r} has no state to go on from: bidirectional, it begins at the last frame"
+            )
+        return self._forward(x, state, training, rng)
+
+    def _forward(
+        self, x: Ragged, state: Any, training: bool, rng: np.random.Generator | None
+    ) -> tuple[Ragged, Any, Any]:
+        tapes, states = [], []
+        for level, before in enumerate(state or [None] * self.num_layers):
             mask = None
             if training and level > 0 and self.dropout > 0:
                 x, mask = dropout(x, self.dropout, rng)
-            x, scan_tapes = self._forward_level(level, x, training, rng)
+            x, scan_tapes, after = self._forward_level(level, x, before, training, rng)
             tapes.append((mask, scan_tapes))
-        return x, (tapes if training else None)
+            states.append(after)
+        return x, (tapes if training else None), states
 
     def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
         grad_x: Ragged | None = grad
@@ -112,23 +128,24 @@ class RecurrentLayer(Layer):
         return frame
 
     def _forward_level(
-        self, level: int, x: Ragged, training: bool, rng: np.random.Generator | None
-    ) -> tuple[Ragged, list[Any]]:
+        self, level: int, x: Ragged, state: Any, training: bool, rng: np.random.Generator | None
+    ) -> tuple[Ragged, list[Any], Any]:
         out = get_namespace(x.buffer).empty((x.n_frames, self._n_columns()), dtype=x.dtype)
         tapes = []
         for suffix, reverse, columns in self._directions():
             weights = self._weights(level, suffix)
-            _, _, tape = ops.rnn_forward(
+            _, after, tape = ops.rnn_forward(
                 self._cell(),
                 x,
                 weights,
+                initial_state=state,
                 reverse=reverse,
                 keep_tape=training,
                 out=out[:, columns],
                 **self._masks(x, training, rng),
             )
             tapes.append(tape)
-        return x.with_values(out), tapes
+        return x.with_values(out), tapes, after
 
     def _masks(self, x: Ragged, training: bool, rng: np.random.Generator | None) -> dict[str, Any]:
         """Arguments of `rnn_forward` for one scan. Zoneout has an expectation at inference: its rate."""

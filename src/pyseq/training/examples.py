@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyseq.ragged import Ragged
+from pyseq.training.batching import training_batches
 
 __all__ = ["Examples", "distinct_examples"]
 
@@ -35,6 +37,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def batches(self, batch_size: int, rng: np.random.Generator, *, shuffle: bool) -> Sequence[Any]:
+        """One epoch: what `take` makes a batch of, time after time."""
+        return training_batches(self.x.lengths, batch_size, rng, shuffle=shuffle)
+
+    def n_batches(self, batch_size: int) -> int:
+        """How many batches an epoch has."""
+        return -(-len(self) // batch_size)
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
         """The examples at `indices`; their frames are not copied."""

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyseq import ops
-from pyseq.training.batching import training_batches
 from pyseq.training.callbacks import CallbackList, EpochInfo, FitInfo, History
 from pyseq.training.examples import Examples
 from pyseq.training.losses import LossValue
@@ -148,8 +147,7 @@ class _Fit:
         self.network, self.examples, self.settings, self.rng = network, examples, settings, rng
         self.optimizer, self.validate, self.callbacks = optimizer, validate, callbacks
         self.parameters = optimizer.parameters
-        self.lengths = np.asarray(examples.x.lengths)
-        self.n_batches = -(-len(examples) // settings.batch_size)
+        self.n_batches = examples.n_batches(settings.batch_size)
         self.history = History()
         self.progress = _Progress(settings.tol, settings.n_iter_no_change)
         self.good_weights: NDArray[Any] | None = None
@@ -200,7 +198,7 @@ class _Fit:
         """Mean loss, largest gradient norm and last learning rate of an epoch's updates."""
         settings, parameters = self.settings, self.parameters
         total, n_counted, largest_norm, rate = 0.0, 0, 0.0, 0.0
-        batches = training_batches(self.lengths, settings.batch_size, self.rng, shuffle=settings.shuffle)
+        batches = self.examples.batches(settings.batch_size, self.rng, shuffle=settings.shuffle)
         n_steps = settings.max_iter * len(batches)
         for indices in batches:
             parameters.zero_gradients()
