@@ -1,0 +1,62 @@
+"""Threads of a region move apart where they meet on one core, and stay free to run anywhere."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from pyseq import ops
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinities")
+
+WORK = """
+import os, numpy as np
+{before}
+from threadpoolctl import threadpool_limits
+from pyseq import ops
+rng = np.random.default_rng(0)
+x = rng.standard_normal((8, 40, 64)).astype(np.float32)
+shapes = (512, 64), (512, 128), (512,), (512,)
+weights = ops.RNNWeights(*(rng.uniform(-0.1, 0.1, s).astype(np.float32) for s in shapes))
+with threadpool_limits(2, user_api="openmp"):
+    for _ in range(20):
+        y = ops.rnn_forward("lstm", x, weights)[0]
+print(sorted({{tuple(sorted(os.sched_getaffinity(int(t)))) for t in os.listdir("/proc/self/task")}}), y.sum())
+"""
+
+
+def run(before=""):
+    """What affinities the threads of a process have after its work, and the work's result."""
+    code = WORK.format(before=before)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    affinities, total = done.stdout.rsplit(" ", 1)
+    return affinities, float(total)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system has no /proc")
+def test_threads_keep_the_cores_they_were_allowed():
+    allowed = tuple(sorted(os.sched_getaffinity(0)))
+    affinities, total = run()
+    assert affinities == str([allowed])
+    core = allowed[-1]
+    affinities, pinned = run(
+        f"os.sched_setaffinity(0, {{{core}}})"
+    )  # two threads have one core: nobody can move
+    assert affinities == str([(core,)])
+    assert pinned == total
+
+
+def test_more_threads_than_cores():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 20, 16)).astype(np.float32)
+    shapes = (1024, 16), (1024, 256), (1024,), (1024,)
+    weights = ops.RNNWeights(*(rng.uniform(-0.1, 0.1, s).astype(np.float32) for s in shapes))
+    results = []
+    for threads in (1, 2, len(os.sched_getaffinity(0)) + 3):
+        with threadpool_limits(threads, user_api="openmp"):
+            results.append(ops.rnn_forward("lstm", x, weights)[0])
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
