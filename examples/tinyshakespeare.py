@@ -3,8 +3,8 @@
     python examples/tinyshakespeare.py FOLDER [--torch] [--epochs 8] [--page page.txt]
 
 FOLDER holds tinyshakespeare.txt. The first 90 % are for training, the rest for validation. The model reads
-characters through an embedding, an LSTM of 512 units and dropout. PyTorch gets the same sizes, batches, schedule,
-clipping and carried states; its time is that of so many updates, scaled to all of them.
+characters through an embedding, an LSTM of 512 units and dropout. PyTorch gets the same sizes, batches, clipping
+and carried states; its time is the median of an update's, times their number.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def fit(
         seconds += time.perf_counter() - begun
         losses.append(-info.validation_score)
         print(
-            f"epoch {info.epoch}: training {info.loss:.3f}, validation {losses[-1]:.3f}, {seconds:.0f} s in all",
+            f"epoch {info.epoch}: loss {info.loss:.3f}, validation {losses[-1]:.3f}, {seconds:.0f} s in all",
             flush=True,
         )
         begun = time.perf_counter()
@@ -101,7 +101,8 @@ def main() -> None:
         updates = options.epochs * -(-cut // (BATCH * STEPS))
         theirs = updates * torch_update_seconds(len(model.symbols_) + 1)
         print(
-            f"PyTorch: {theirs:.0f} s for as many updates, without validation: {theirs / seconds:.2f} times as long"
+            f"PyTorch: {theirs:.0f} s for as many updates, without validation: "
+            f"{theirs / seconds:.2f} times as long"
         )
 
 

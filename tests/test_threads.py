@@ -13,8 +13,9 @@ from pyseq import ops
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinities")
 
 WORK = """
-import os, numpy as np
+import os
 {before}
+import numpy as np
 from threadpoolctl import threadpool_limits
 from pyseq import ops
 rng = np.random.default_rng(0)
