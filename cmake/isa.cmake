@@ -3,7 +3,8 @@
 # pyseq_add_tiers(<out> <sources...>) compiles the sources once for each tier into an object library
 # pyseq_<tier>, and returns their names. A tier is a namespace (PYSEQ_TIER), a vector width in bytes
 # and the flags that allow it. To add one: a line below, and its detection in runtime/cpu.cpp.
-# PYSEQ_BFLOAT16_SOURCES go into the tiers that can multiply bfloat16.
+# PYSEQ_BFLOAT16_SOURCES go into the tiers that can multiply bfloat16. The tier amx is avx512 with some kernels more,
+# PYSEQ_TILE_SOURCES; PYSEQ_EMULATE_TILES adds a copy of them over emulated tile registers (simd/tiles.h).
 include(CheckCXXCompilerFlag)
 
 # No -ffast-math: NaN, inf and the order of sums are promises. Contraction is off because every fused
@@ -20,6 +21,12 @@ function(pyseq_add_tier name vector_bytes)
   target_link_libraries(${target} PRIVATE pyseq_warnings)
   set(PYSEQ_TIERS ${PYSEQ_TIERS} ${target} PARENT_SCOPE)
   target_compile_definitions(pyseq_runtime PRIVATE PYSEQ_HAS_${name})
+endfunction()
+
+function(pyseq_add_tile_tier name)
+  set(PYSEQ_TIER_SOURCES ${PYSEQ_TILE_SOURCES})
+  pyseq_add_tier(${name} 64 ${ARGN} -mavx512bf16)
+  set(PYSEQ_TIERS ${PYSEQ_TIERS} PARENT_SCOPE)
 endfunction()
 
 function(pyseq_add_tiers out)
@@ -41,7 +48,14 @@ function(pyseq_add_tiers out)
         target_compile_definitions(pyseq_avx512 PRIVATE PYSEQ_HAS_BFLOAT16)
       endif()
     endif()
-    # amx: avx512 plus AMX-BF16 tiles, for the reduced precisions.
+    check_cxx_compiler_flag("-mavx512bf16 -mamx-tile -mamx-bf16" PYSEQ_COMPILER_HAS_AMX)
+    if(PYSEQ_COMPILER_HAS_AMX)
+      pyseq_add_tile_tier(amx ${v4} -mamx-tile -mamx-bf16)
+    endif()
+    if(PYSEQ_EMULATE_TILES)
+      pyseq_add_tile_tier(emulated_amx ${v4})
+      target_compile_definitions(pyseq_emulated_amx PRIVATE PYSEQ_EMULATED_TILES)
+    endif()
   endif()
   set(${out} ${PYSEQ_TIERS} PARENT_SCOPE)
 endfunction()

@@ -251,7 +251,11 @@ enum class Activation : int32_t { kSigmoid, kTanh, kExp };
 struct Probes {
   int64_t (*multiply_add)(int64_t rounds, float* sink) noexcept;           // float32 operations, in registers
   int64_t (*bfloat16_dot)(int64_t rounds, float* sink) noexcept;           // likewise; may be null: not in this tier
+  int64_t (*tile_dot)(int64_t rounds, float* sink) noexcept;               // the same in tile registers; may be null
   int64_t (*read)(const float* data, int64_t size, float* sink) noexcept;  // bytes of data [size], in whole lines
+  // c [rows][16] += a [rows][16] times b [16][16], whose numbers are pairs of bfloat16 (simd/tiles.h): for tests of the
+  // tile registers. 1 to 16 rows. Null where there are none.
+  void (*tile_product)(int rows, const float* a, const float* b, float* c) noexcept;
 };
 
 // --------------------------------------------------------------------------------------------------- table
@@ -271,6 +275,7 @@ template <class R>
 struct Kernels {
   RnnKernels<R> rnn;       // suit everything
   RnnKernels<R> rnn_bf16;  // kMedium; all null where the tier has none
+  RnnKernels<R> rnn_tiles, rnn_tiles_x3;  // kMedium and kHigh in tile registers, to be preferred; likewise
 
   int64_t (*conv1d_forward_workspace)(const Conv1d<R>&) noexcept;
   int64_t (*conv1d_backward_workspace)(const Conv1d<R>&) noexcept;

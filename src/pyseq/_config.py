@@ -57,14 +57,15 @@ def set_config(*, precision: str | None = None) -> None:
 
         - "highest", the default: float32 operands. Relative error near 1e-6.
         - "high": operands as the sum of two bfloat16 numbers, three products (bf16x3). Relative error near
-          4e-6. This pays on matrix units (AMX) only, which no kernel uses yet: with AVX512-BF16, three
-          products of bfloat16 take longer than one of float32 and are less exact, so "high" means "highest".
-        - "medium": bfloat16 operands. Relative error near 3e-3, up to 1.8 times as fast. It needs AVX512-BF16
-          and serves the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and gru with
-          at least 48 units. For everything else it means "highest".
+          7e-6. It needs a matrix unit (AMX) and at least 64 units. With vector instructions, three products
+          of bfloat16 take longer than one of float32 and are less exact.
+        - "medium": bfloat16 operands. Relative error near 3e-3. It needs AVX512-BF16 and at least 48 units
+          (up to 1.8 times as fast), or AMX and at least 64.
 
-        In all of them sums, biases, gates and states are float32, float64 data stay float64, and results do
-        not depend on batch, padding or threads. A backward pass is as precise as its forward pass was.
+        The lower two serve the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and
+        gru; for everything else they mean "highest". In all of them sums, biases, gates and states are
+        float32, float64 data stay float64, and results do not depend on batch, padding or threads. A
+        backward pass is as precise as its forward pass was.
 
     Raises
     ------

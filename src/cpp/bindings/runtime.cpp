@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "bindings/arrays.h"
 #include "runtime/dispatch.h"
 #include "runtime/parallel.h"
@@ -42,7 +44,8 @@ py::array activation(const std::string& name, const py::array& x) {
 Probe probe_named(const std::string& name) {
   if (name == "multiply_add") return Probe::kMultiplyAdd;
   if (name == "bfloat16_dot") return Probe::kBfloat16Dot;
-  if (name != "read") reject("name", "multiply_add, bfloat16_dot or read");
+  if (name == "tile_dot") return Probe::kTileDot;
+  if (name != "read") reject("name", "multiply_add, bfloat16_dot, tile_dot or read");
   return Probe::kRead;
 }
 
@@ -65,6 +68,18 @@ py::array_t<double> regions(int threads, int64_t steps, double operations, int64
   return result;
 }
 
+py::array_t<float> tile_product(const py::array& a, const py::array& b, const py::array& c) {
+  const auto multiply = kernel_table().probes.tile_product;
+  if (!multiply) reject("a", "a tier with tile registers");
+  const int64_t rows = a.size() / 16;
+  if (rows < 1 || rows > 16) reject("a", "1 to 16 rows of 16 pairs");
+  const float *left = flat<float>(a, "a", rows * 16), *right = flat<float>(b, "b", 256), *sums = flat<float>(c, "c", rows * 16);
+  py::array_t<float> result({rows, int64_t{16}});
+  std::memcpy(result.mutable_data(), sums, static_cast<std::size_t>(rows) * 16 * sizeof(float));
+  multiply(static_cast<int>(rows), left, right, result.mutable_data());
+  return result;
+}
+
 }  // namespace
 
 void register_runtime(py::module_& m) {
@@ -79,7 +94,11 @@ void register_runtime(py::module_& m) {
 
   m.def("probe_rates", &rates, py::arg("name"), py::arg("threads"), py::arg("rounds"), py::arg("data"),
         py::arg("samples"), "Operations or bytes a second.");
-  m.def("has_bfloat16_dot", [] { return probe_exists(Probe::kBfloat16Dot); }, "Whether that probe exists here.");
+  m.def("has_probe", [](const std::string& name) { return probe_exists(probe_named(name)); }, py::arg("name"),
+        "Whether this tier and CPU have that probe.");
+  m.def("tile_product", &tile_product, py::arg("a"), py::arg("b"), py::arg("c"),
+        "c + a b in tile registers; a and b are pairs of bfloat16 in float32 places.");
+  m.def("has_tile_product", [] { return kernel_table().probes.tile_product != nullptr; }, "Whether the tier has it.");
   m.def("probe_regions", &regions, py::arg("threads"), py::arg("steps"), py::arg("operations"), py::arg("samples"),
         "Seconds of a parallel region with barriers.");
 

@@ -14,8 +14,12 @@ constexpr int tile_rows(int nv) { return nv == 1 ? kAccumulators * 2 / 3 : kAccu
 constexpr int kPanelVectors = 4;
 
 // What products multiply: one number a lane, or several that belong to neighbouring k (simd/pairs.h), `size` of them.
+// Where tile registers multiply them (simd/tiles.h), each may be the sum of several `parts`. `rate`: how many products
+// take the time of one of numbers.
 struct Numbers {
-  static constexpr int size = 1;
+  static constexpr int size = 1, parts = 1;
+  static constexpr bool tiled = false;
+  static constexpr double rate = 1;
   template <class V>
   PYSEQ_INLINE static V multiply_add(V a, V b, V sum) { return fma(a, b, sum); }
   // kLanes operands of the numbers at p, of which the first `left` exist.

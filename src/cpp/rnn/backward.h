@@ -55,6 +55,7 @@ PYSEQ_INLINE BackRow<R> back_row(const BackwardContext<C, R, Q>& x, const Chunk&
   const int64_t frame = (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
   r.slots = x.chunk_slots(chunk) + frame;
   r.operands = paired<C> ? x.scalars(chunk) + frame / C::Operand::size : nullptr;
+  if constexpr (tiled<C>) place_gradients(x, chunk, t, row, r);
   r.h_prev = x.h_before(b, t);
   r.h = projects ? x.tape.between + (plan.offset[t] + row) * s.padded : a.y + y_row * a.y_stride;
   r.gy = a.grad_y && !projects ? a.grad_y + y_row * a.grad_y_stride : nullptr;
@@ -98,7 +99,9 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
       }
       cell_backward<C, R, Q>(x.work.scratch, s, share.row + j * share.row_step, u * Q * W, kept, h_prev, c_prev, h, dh, dc, d,
                              dh_prev, dc_prev);
-      PYSEQ_UNROLL for (int v = 0; v < S; v++) store(block + v * W, d[v]);
+      if constexpr (tiled<C>) put_gradients(x, r, u, d);
+      else
+        PYSEQ_UNROLL for (int v = 0; v < S; v++) store(block + v * W, d[v]);
       if constexpr (paired<C>)
         PYSEQ_UNROLL for (int v = 0; v < S; v++)
           C::Operand::store(r.operands + (u * chunk.stride * s.frame_size + v * W) / C::Operand::size, d[v]);
@@ -192,6 +195,7 @@ void prepare_backward(const BackwardContext<C, R, Q>& x, int thread, int threads
   work.input.clear(s, tiles.input_first, tiles.input_end);
   work.hidden.clear(s, tiles.hidden_first, tiles.hidden_end);
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
+  if constexpr (tiled<C>) prepare_tiles(x, thread, threads);
   if (thread == 0) {
     memset(work.bias, 0, static_cast<size_t>(s.blocks * s.frame_size) * sizeof(R));
     memset(work.zeros, 0, static_cast<size_t>(max_of(s.padded, s.h_padded)) * sizeof(R));
@@ -213,14 +217,19 @@ void backward_thread(void* p, int thread, int threads) {
   work.barrier->wait(threads);
   for (int64_t c = s.chunks; c-- > 0;) {
     const Chunk& chunk = plan.chunks[c];
+    if constexpr (tiled<C>) start_tiles(x, share);
     for (int64_t t = chunk.end_step; t-- > chunk.first_step;) whole_step_back(x, chunk, share, t);
     if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
-    if (x.args.grad_x) input_gradient(x, chunk, share);
+    if constexpr (!tiled<C>) {
+      if (x.args.grad_x) input_gradient(x, chunk, share);
+    }
     work.barrier->wait(threads);  // all rows of the chunk are there
     gradients_of_blocks(x, chunk, share);
     if (paired<C>) work.barrier->wait(threads);
-    weight_gradient(x, chunk, share, tiles);
+    if constexpr (tiled<C>) tiled_gradients(x, chunk, share, tiles);
+    else weight_gradient(x, chunk, share, tiles);
   }
+  if constexpr (tiled<C>) end_tiles(x);
   unpack_gradient<InputSide<C>, R, Q>(s, work.input, tiles.input_first, tiles.input_end, x.args.grad_weight_ih);
   unpack_gradient<HiddenSide<C>, R, Q>(s, work.hidden, tiles.hidden_first, tiles.hidden_end, x.args.grad_weight_hh);
   unpack_scratch(x, thread, threads);

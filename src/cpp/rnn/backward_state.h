@@ -27,11 +27,19 @@ struct SideGradient {
   }
 };
 
+// The same where tile registers multiply (rnn/tiled.h).
+template <class Side, class R>
+struct TiledGradient;
+template <class Side, class C, class R>
+using GradientOf = std::conditional_t<tiled<C>, TiledGradient<Side, R>, SideGradient<Side, R>>;
+
 // A running sequence at one step of the way back. gy may be null.
 template <class R>
 struct BackRow {
   R* slots;          // of block 0
   R* operands;       // of block 0: the slots' gradients in pairs of lanes, where products multiply pairs
+  R* line;           // of block 0: those in pairs of steps, where tiles are multiplied (rnn/tiled.h)
+  bool second, joins;  // the later step of a pair; the earlier one of a pair that is complete
   const R *h_prev, *h, *gy, *c_prev;
   const R *zh, *zc;  // zoneout, may be null
   R *dh, *dc;
@@ -44,8 +52,8 @@ struct BackwardWork {
   R *weight_ih, *weight_hh;          // packed for dx and dh
   R *dh, *dc;                        // [batch][h_padded], [batch][padded], sorted
   R *c0, *zeros, *bias;              // bias: [block][slot][lane] sums
-  SideGradient<InputSide<C>, R> input;
-  SideGradient<HiddenSide<C>, R> hidden;
+  GradientOf<InputSide<C>, C, R> input;
+  GradientOf<HiddenSide<C>, C, R> hidden;
   Barrier* barrier;
   const R** a_rows;                  // [threads][room]
   R** out_rows;
@@ -63,10 +71,10 @@ struct BackwardWork {
         hidden(plan.shape, C::h_slots > 0 ? plan.shape.output : 0, arena),
         scratch(plan.shape, p.masked, arena),
         second(plan.shape, arena),
-        operands(plan.shape, arena) {
+        operands(plan.shape, split.threads, arena) {
     const Shape& s = plan.shape;
-    weight_ih = arena.take<R>(panels_size<R>(operands_in<C>(s.blocks * C::x_slots * kLanes<R>), s.input));
-    weight_hh = arena.take<R>(panels_size<R>(operands_in<C>(s.blocks * C::h_slots * kLanes<R>), s.output));
+    weight_ih = arena.take<R>(backward_size<InputSide<C>, R, typename C::Operand>(s, s.input));
+    weight_hh = arena.take<R>(backward_size<HiddenSide<C>, R, typename C::Operand>(s, s.output));
     dh = arena.take<R>(s.batch * s.h_padded);
     dc = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
@@ -74,10 +82,11 @@ struct BackwardWork {
     bias = arena.take<R>(s.blocks * s.frame_size);
     barrier = arena.take<Barrier>(1);
     room = max_of(s.chunk_frames, s.batch);
+    if constexpr (tiled<C>) room = max_of(room, 2 * operands.pairs);
     a_rows = arena.take<const R*>(room * split.threads);
     out_rows = arena.take<R*>(room * split.threads);
     rows = arena.take<BackRow<R>>(s.batch * split.threads);
-    packed_room = s.chunk_frames * kAccumulators + kLanes<R>;  // a tile has no more rows
+    packed_room = tiled<C> ? 0 : s.chunk_frames * kAccumulators + kLanes<R>;  // a tile has no more rows
     packed = arena.take<R>(packed_room * split.threads);
   }
 };
@@ -91,7 +100,10 @@ struct BackwardContext {
   const Shape& shape() const { return work.plan.shape; }
   R* chunk_slots(const Chunk& c) const { return tape.slots + c.base * shape().blocks * shape().frame_size; }
   // Scalars of dh and dx: a chunk's gradients of slots, or their pairs of lanes.
-  R* scalars(const Chunk& c) const { return paired<C> ? work.operands.by_lanes : chunk_slots(c); }
+  R* scalars(const Chunk& c) const {
+    if constexpr (paired<C>) return work.operands.by_lanes;
+    else return chunk_slots(c);
+  }
   // Lines of dW of a block: a chunk's gradients of slots, or their pairs of frames.
   R* lines(const Chunk& c, int64_t u) const {
     if (!paired<C>) return chunk_slots(c) + u * c.stride * shape().frame_size;

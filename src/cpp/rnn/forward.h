@@ -26,6 +26,9 @@ struct Row {
   R* h_out;
 };
 
+// Rows that fill a register tile: with fewer, x's product is better done over many frames.
+constexpr int64_t kTileRowsFused = 16;
+
 template <class C, class R, int Q>
 struct ForwardWork {
   Plan plan;
@@ -45,15 +48,17 @@ struct ForwardWork {
   ForwardWork(const RnnProblem& p, bool keeps_tape, Arena& arena)
       : plan(shape_of<C, R>(p, Q), arena), split(split_of<C, R>(plan.shape)) {
     const Shape& s = plan.shape;
-    weight_ih = arena.take<R>(s.blocks * operands_in<C>(s.input) * C::x_slots * kLanes<R>);
-    weight_hh = arena.take<R>(s.blocks * operands_in<C>(s.output) * C::h_slots * kLanes<R>);
+    weight_ih = arena.take<R>(forward_size<InputSide<C>, R, typename C::Operand>(s, s.input));
+    weight_hh = arena.take<R>(forward_size<HiddenSide<C>, R, typename C::Operand>(s, s.output));
     bias = arena.take<R>(s.blocks * s.frame_size);
     zeros = arena.take<R>(max_of(s.padded, s.h_padded));
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
     const int64_t rows_each = split.by_rows ? ceil_div(s.batch, split.threads) : s.batch;
-    const int64_t weight_bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) / C::Operand::size;
-    fused = products_may_fuse<C> && (rows_each == 1 ? weight_bytes <= kSingleFusedBytes
-                                                    : rows_each >= tile_rows(C::slots) && weight_bytes <= kFusedBytes);
+    const int64_t weight_bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) *
+                                 C::Operand::parts / C::Operand::size;
+    const int64_t fewest = tiled<C> ? kTileRowsFused : tile_rows(C::slots);
+    fused = products_may_fuse<C> && (rows_each == 1 && !tiled<C> ? weight_bytes <= kSingleFusedBytes
+                                                                 : rows_each >= fewest && weight_bytes <= kFusedBytes);
     slots = arena.take<R>(keeps_tape || (fused && !needs_slots<C>) ? 0 : chunk_slots_size(s));
     cells = arena.take<R>(!keeps_tape && C::has_cell ? (p.masked ? 2 : 1) * s.batch * s.padded : 0);
     row_room = s.batch;
@@ -106,6 +111,11 @@ struct ForwardContext {
 // Blocks side by side for a single row: enough sums to cover the latency of their chains.
 constexpr int kRowBlocks = kAccumulators / 12;
 
+// From the sums of MR rows of NB blocks to new states.
+template <class C, class R, int Q, int MR, int NB>
+void finish_tile(const ForwardContext<C, R, Q>& context, const Row<R>* rows, int64_t u, int64_t block_slots,
+                 Vec<R> (&acc)[NB * MR][C::slots]);
+
 // Sums of MR rows of NB blocks from the bias (or what the product of x left) on, then the cell.
 template <class C, class R, int Q, int MR, int NB>
 PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* rows, int64_t u, int64_t block_slots) {
@@ -130,7 +140,15 @@ PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* 
   const int64_t K = operands_in<C>(s.output), block = K * C::h_slots * W;
   multiply_add_blocks<R, NB, MR, C::h_slots, S, C::h_first, typename C::Operand>(
       acc, K, [&](int i, int64_t k) { return h_in[i][k]; }, work.weight_hh + u * block, C::h_slots * W, block);
+  finish_tile<C, R, Q, MR, NB>(context, rows, u, block_slots, acc);
+}
 
+template <class C, class R, int Q, int MR, int NB>
+PYSEQ_INLINE void finish_tile(const ForwardContext<C, R, Q>& context, const Row<R>* rows, int64_t u, int64_t block_slots,
+                              Vec<R> (&acc)[NB * MR][C::slots]) {
+  constexpr int W = kLanes<R>, S = C::slots, N = NB * MR;  // n = block * MR + row
+  const auto& work = context.work;
+  const Shape& s = work.plan.shape;
   const int64_t unit = u * Q * W;
   Vec<R> before[N][Q] = {}, c_before[N][Q] = {}, c[N][Q] = {}, h[N][Q];
   PYSEQ_UNROLL for (int n = 0; n < N; n++)
@@ -154,7 +172,7 @@ PYSEQ_TILE void step_tile(const ForwardContext<C, R, Q>& context, const Row<R>* 
       const int v = n / MR * Q + q;
       R* out = two_passes<C> ? rows[n % MR].between : rows[n % MR].y;
       store_up_to(out + unit + v * W, h[n][q], s.hidden - unit - v * W);
-      if constexpr (paired<C>) C::Operand::store(rows[n % MR].h_out + (unit + v * W) / C::Operand::size, h[n][q]);
+      if constexpr (converts<C>) work.operands.store_h(rows[n % MR].h_out, unit + v * W, h[n][q]);
       if (C::has_cell) store(rows[n % MR].c + unit + v * W, c[n][q]);
     }
   if (C::keeps_slots && (context.keeps_tape || needs_slots<C>))
@@ -231,12 +249,14 @@ void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, 
     }
   }
   const int64_t K = operands_in<C>(plan.shape.input);
-  for (int64_t u = share.first_block; u < share.end_block; u++)
-    row_blocks<tile_rows(input_slots<C>)>(n, [&](int64_t first, auto mr) {
-      input_tile<R, input_slots<C>, C::x_slots, C::x_first, typename C::Operand, AfterInput<C>, decltype(mr)::value>(
-          work.bias + u * plan.shape.frame_size, work.weight_ih + u * K * C::x_slots * kLanes<R>, K, x + first,
-          slots + first, u * chunk.stride * plan.shape.frame_size);
-    });
+  if constexpr (tiled<C>) tiled_input(context, chunk, share, n, slots);
+  else
+    for (int64_t u = share.first_block; u < share.end_block; u++)
+      row_blocks<tile_rows(input_slots<C>)>(n, [&](int64_t first, auto mr) {
+        input_tile<R, input_slots<C>, C::x_slots, C::x_first, typename C::Operand, AfterInput<C>, decltype(mr)::value>(
+            work.bias + u * plan.shape.frame_size, work.weight_ih + u * K * C::x_slots * kLanes<R>, K, x + first,
+            slots + first, u * chunk.stride * plan.shape.frame_size);
+      });
 }
 
 // A thread's part of what all read: packed weights, and states before the first step.
@@ -255,7 +275,7 @@ void prepare_forward(const ForwardContext<C, R, Q>& context, int thread, int thr
   if (thread == 0) memset(work.zeros, 0, static_cast<size_t>(max_of(s.padded, s.h_padded)) * sizeof(R));
   if (C::has_cell) start_cells(work.c0, a.c0, s, thread, threads);
   prepare_scratch(context, thread, threads);
-  if constexpr (paired<C>) pair_first_states(context, thread, threads);
+  if constexpr (converts<C>) pair_first_states(context, thread, threads);
 }
 
 // Rows of a thread at the first step.
@@ -271,7 +291,7 @@ void start_rows(const ForwardContext<C, R, Q>& context, const Share& share, Row<
     rows[j].y = a.y + (a.problem.y_start[b] + first) * a.y_stride;
     rows[j].h_prev = a.h0 ? a.h0 + b * plan.shape.output : work.zeros;
     rows[j].h_in = a.masks.recurrent ? masked_row(context, share.row + j * share.row_step, 0) : rows[j].h_prev;
-    if (paired<C>) rows[j].h_in = work.operands.of_h(share.row + j * share.row_step, 0);
+    if (converts<C>) rows[j].h_in = work.operands.of_h(share.row + j * share.row_step, 0);
     rows[j].c_prev = C::has_cell ? work.c0 + b * plan.shape.padded : nullptr;
   }
 }
@@ -287,6 +307,7 @@ void forward_thread(void* p, int thread, int threads) {
   const int64_t step_x = s.reverse ? -context.args.x_stride : context.args.x_stride;
   const int64_t step_y = s.reverse ? -context.args.y_stride : context.args.y_stride;
   prepare_forward(context, thread, threads);
+  if constexpr (tiled<C>) start_tiles(context, share);
   work.barrier->wait(threads);
   start_rows(context, share, rows);
   for (int64_t c = 0; c < s.chunks; c++) {
@@ -303,15 +324,15 @@ void forward_thread(void* p, int thread, int threads) {
         if (base) rows[j].slots = base + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size;
         if (C::has_cell) rows[j].c = context.cells + context.cell_row(t, row) * s.padded;
         if (two_passes<C>) rows[j].between = between_row(context, t, row);
-        if (paired<C>) rows[j].h_out = work.operands.of_h(row, t + 1);
-        if (paired<C> && work.fused) rows[j].x_in = work.operands.of_x(thread, j, rows[j].x);
+        if (converts<C>) rows[j].h_out = work.operands.of_h(row, t + 1);
+        if (converts<C> && work.fused) rows[j].x_in = work.operands.of_x(thread, j, rows[j].x);
       }
       whole_step(context, chunk, rows, n, share, t);
       if (context.args.problem.masked) mask_state(context, rows, n, share, t);
       for (int64_t j = 0; j < n; j++) {
         rows[j].h_prev = rows[j].y;
         rows[j].h_in = context.args.masks.recurrent ? masked_row(context, share.row + j * share.row_step, t + 1) : rows[j].y;
-        if (paired<C>) rows[j].h_in = rows[j].h_out;
+        if (converts<C>) rows[j].h_in = rows[j].h_out;
         rows[j].c_prev = rows[j].c;
         rows[j].x += step_x;
         rows[j].y += step_y;
@@ -319,6 +340,7 @@ void forward_thread(void* p, int thread, int threads) {
       if (share.barriers && C::scheme != Scheme::kLinear) work.barrier->wait(threads);
     }
   }
+  if constexpr (tiled<C>) end_tiles(context);
   if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
   // Final states. All of a row's blocks are this thread's, or all threads are past the last barrier.
   if (share.barriers && thread != 0) return;

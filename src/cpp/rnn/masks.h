@@ -46,9 +46,8 @@ void mask_state(const ForwardContext<C, R, Q>& x, const Row<R>* rows, int64_t n,
     if (m.zoneout_h) zone_out(rows[j].y, rows[j].h_prev, m.zoneout_h + frame * m.zoneout_h_stride, columns);
     if (C::has_cell && m.zoneout_c) zone_out(rows[j].c, rows[j].c_prev, m.zoneout_c + frame * m.zoneout_c_stride, units);
     if (m.recurrent) times(masked_row(x, row, t + 1), rows[j].y, m.recurrent + b * plan.shape.output, columns);
-    if constexpr (paired<C>)
-      C::Operand::copy(rows[j].h_out + columns.first / C::Operand::size,
-                       (m.recurrent ? masked_row(x, row, t + 1) : rows[j].y) + columns.first, columns.end - columns.first);
+    if constexpr (converts<C>)
+      x.work.operands.copy_h(rows[j].h_out, m.recurrent ? masked_row(x, row, t + 1) : rows[j].y, columns.first, columns.end);
   }
 }
 
@@ -73,10 +72,11 @@ void pair_first_states(const ForwardContext<C, R, Q>& x, int thread, int threads
   const Plan& plan = x.work.plan;
   const Shape& s = plan.shape;
   for (int64_t row = piece_start(s.batch, threads, thread); row < piece_start(s.batch, threads, thread + 1); row++) {
-    R* out = x.work.operands.of_h(row, 0);
+    const auto& operands = x.work.operands;
+    for (int64_t parity = 0; parity < (tiled<C> ? 2 : 1); parity++)  // tiles read beyond the last unit
+      memset(operands.of_h(row, parity), 0, static_cast<size_t>(operands.h_row) * sizeof(R));
     const R* h0 = a.masks.recurrent ? masked_row(x, row, 0) : a.h0 ? a.h0 + plan.order[row] * s.output : nullptr;
-    if (h0) C::Operand::copy(out, h0, s.output);
-    else memset(out, 0, static_cast<size_t>(x.work.operands.h_width) * sizeof(R));
+    if (h0) operands.copy_h(operands.of_h(row, 0), h0, 0, s.output);
   }
 }
 

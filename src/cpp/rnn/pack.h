@@ -46,9 +46,28 @@ PYSEQ_INLINE int unit_lanes(int64_t block, int v, int64_t hidden) {
   return lanes_left<R>(hidden - (block * Q + Side::unit(v)) * kLanes<R>);
 }
 
+// Numbers of packed weights. Tiles count whole: 16 lines, each of pairs of k; and an even number of vectors of a slot.
+PYSEQ_INLINE int64_t tiled_units(const Shape& s) { return round_up(s.blocks, 2) * 16; }
+template <class Side, class R, class P>
+int64_t forward_size(const Shape& s, int64_t K) {
+  const int64_t lines = P::tiled ? round_up(K, 32) / 2 * P::parts : ceil_div(K, P::size);
+  return s.blocks * lines * Side::slots * kLanes<R>;
+}
+template <class Side, class R, class P>
+int64_t backward_size(const Shape& s, int64_t columns) {
+  const int64_t units = P::tiled ? tiled_units(s) * P::parts : s.blocks * kLanes<R>;
+  return panels_size<R>(ceil_div(units * Side::slots, P::size), columns);
+}
+
+// Of the layouts for tiles (rnn/tiled_pack.h).
+template <class Side, class R, int Q, class P>
+void pack_forward_tiles(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end);
+template <class Side, class R, int Q, class P>
+void pack_backward_tiles(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end);
+
 // Blocks [first, end) of the layout of forward: W x W numbers at a time, transposed in registers.
-template <class Side, class R, int Q, class P = Numbers>
-void pack_forward(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
+template <class Side, class R, int Q, class P>
+void pack_forward_lines(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
   constexpr int W = kLanes<R>, line = Side::slots * W;
   const int64_t lines = ceil_div(K, P::size);
   for (int64_t u = first; u < end; u++)
@@ -73,8 +92,8 @@ void pack_forward(R* packed, const R* w, const Shape& s, int64_t K, int64_t firs
 }
 
 // Panels [first, end) of the layout of backward.
-template <class Side, class R, int Q, class P = Numbers>
-void pack_backward(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end) {
+template <class Side, class R, int Q, class P>
+void pack_backward_panels(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end) {
   constexpr int W = kLanes<R>;
   const int64_t width = kPanelVectors * W;
   for (int64_t c = first * width; c < min_of(columns, end * width); c += width) {
@@ -91,6 +110,17 @@ void pack_backward(R* packed, const R* w, const Shape& s, int64_t columns, int64
                   }));
       }
   }
+}
+
+template <class Side, class R, int Q, class P = Numbers>
+void pack_forward(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
+  if constexpr (P::tiled) pack_forward_tiles<Side, R, Q, P>(packed, w, s, K, first, end);
+  else pack_forward_lines<Side, R, Q, P>(packed, w, s, K, first, end);
+}
+template <class Side, class R, int Q, class P = Numbers>
+void pack_backward(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end) {
+  if constexpr (P::tiled) pack_backward_tiles<Side, R, Q, P>(packed, w, s, columns, first, end);
+  else pack_backward_panels<Side, R, Q, P>(packed, w, s, columns, first, end);
 }
 
 // bias[block][slot][lane] of blocks [first, end): what each slot's sum starts from.

@@ -42,7 +42,8 @@ void whole_step(const ForwardContext<C, R, Q>& x, const Chunk& chunk, const Row<
   } else if constexpr (C::scheme == Scheme::kNormalised) {
     normalised_step(x, rows, n, share, t, block_slots);
   } else {
-    step(x, rows, n, share, t & 1, block_slots);
+    if constexpr (tiled<C>) tiled_step(x, rows, n, share, t, block_slots);
+    else step(x, rows, n, share, t & 1, block_slots);
     if (two_passes<C>) meet(x.work.barrier, share);
     if constexpr (C::scheme == Scheme::kGated) gated_pass(x, rows, n, share, block_slots);
     if constexpr (C::scheme == Scheme::kProjected) project(x, rows, n, share);
@@ -95,7 +96,8 @@ void whole_step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, cons
   }
   if constexpr (C::scheme != Scheme::kLinear) {
     meet(barrier, share);
-    step_back(x, chunk, share, t);
+    if constexpr (tiled<C>) tiled_step_back(x, chunk, share, t);
+    else step_back(x, chunk, share, t);
     meet(barrier, share);
   }
 }

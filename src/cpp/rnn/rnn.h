@@ -26,10 +26,10 @@ struct CellType {
 template <class R, template <class> class As, template <class, int> class C, class F>
 void with_width(int64_t hidden, const F& f) {
   const int64_t vectors = ceil_div(hidden, kLanes<R>);
-  if constexpr (C<R, 1>::most_unit_vectors >= 4) {
+  if constexpr (As<C<R, 1>>::most_unit_vectors >= 4) {
     if (vectors % 4 == 0) return f(CellType<As<C<R, 4>>, 4>{});
   }
-  if constexpr (C<R, 1>::most_unit_vectors >= 2) {
+  if constexpr (As<C<R, 1>>::most_unit_vectors >= 2) {
     if (vectors % 2 == 0) return f(CellType<As<C<R, 2>>, 2>{});
   }
   f(CellType<As<C<R, 1>>, 1>{});
@@ -42,7 +42,7 @@ template <class C>
 using AsItIs = C;
 // Products of pairs are written for cells of one pass. Of the others, f is not called.
 template <class C>
-constexpr bool has_kernels = !paired<C> || C::scheme == Scheme::kOnePass;
+constexpr bool has_kernels = !converts<C> || C::scheme == Scheme::kOnePass;
 template <class R, template <class> class As, class F>
 void with_cell(const RnnProblem& p, const F& f) {
   switch (p.cell) {

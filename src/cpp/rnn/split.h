@@ -41,12 +41,14 @@ Split split_of(const Shape& s) {
   if (most < 2 || s.steps == 0) return {1, true};
   const double recurrent = C::scheme == Scheme::kLinear ? 0.0 : static_cast<double>(s.output);
   const double weights = (static_cast<double>(s.input) + recurrent) * static_cast<double>(s.hidden) * C::gates;
-  const double operands = weights / C::Operand::size, row = 2 * operands, bytes = sizeof(R) * operands;
+  using P = typename C::Operand;
+  const double row = 2 * weights / P::rate, bytes = sizeof(R) * weights * P::parts / P::size;
   const double steps = static_cast<double>(s.steps);
   const double rows = static_cast<double>(s.frames) / steps;  // that run at a step, on average
   const double barriers = barriers_of(C::scheme) * kBarrierNanoseconds;
+  const auto filled = [](double n) { return P::tiled ? 16 * static_cast<double>(static_cast<int64_t>((n + 15) / 16)) : n; };
   Split best = {1, true};
-  double shortest = steps * step_time(row * rows, bytes);
+  double shortest = steps * step_time(row * filled(rows), bytes);
   const auto consider = [&](int64_t n, bool by_rows, double step) {
     const double time = steps * step + region_nanoseconds(static_cast<int>(n));
     if (time < shortest) {
@@ -58,11 +60,11 @@ Split split_of(const Shape& s) {
     const double share = static_cast<double>(n);
     if (n <= s.batch) {
       const double whole = static_cast<double>(ceil_div(s.batch, n)) * share / static_cast<double>(s.batch);
-      consider(n, true, step_time(row * rows / share * whole, bytes));
+      consider(n, true, step_time(row * filled(rows / share * whole), bytes));
     }
     if (n <= s.blocks) {
       const double whole = static_cast<double>(ceil_div(s.blocks, n)) * share / static_cast<double>(s.blocks);
-      consider(n, false, step_time(row * rows / share * whole, bytes / share * whole) + barriers);
+      consider(n, false, step_time(row * filled(rows) / share * whole, bytes / share * whole) + barriers);
     }
   }
   return best;

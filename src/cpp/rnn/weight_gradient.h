@@ -110,7 +110,8 @@ void gradients_of_blocks(const BackwardContext<C, R, Q>& x, const Chunk& chunk, 
   if (C::scheme == Scheme::kNormalised) return;
   const int64_t blocks = x.shape().blocks, end = piece_start(blocks, share.threads, share.thread + 1);
   for (int64_t u = piece_start(blocks, share.threads, share.thread); u < end; u++) {
-    if constexpr (paired<C>) pair_frames(x, chunk, u);
+    if constexpr (tiled<C>) tiled_block_gradients(x, chunk, u);
+    else if constexpr (paired<C>) pair_frames(x, chunk, u);
     else bias_gradient(x, chunk, u);
   }
 }

@@ -13,18 +13,33 @@ namespace avx2 { const KernelTable* kernel_table() noexcept; }
 #ifdef PYSEQ_HAS_avx512
 namespace avx512 { const KernelTable* kernel_table() noexcept; }
 #endif
+#ifdef PYSEQ_HAS_amx
+namespace amx { const KernelTable* kernel_table() noexcept; }
+#endif
+#ifdef PYSEQ_HAS_emulated_amx
+namespace emulated_amx { const KernelTable* kernel_table() noexcept; }
+#endif
 
 namespace {
 
 bool always() noexcept { return true; }
+#ifdef PYSEQ_HAS_emulated_amx
+bool lacks_amx() noexcept { return cpu_has_avx512_bf16() && !cpu_has_amx(); }
+#endif
 
 const Tier kTiers[] = {
+#ifdef PYSEQ_HAS_emulated_amx
+    {"amx", lacks_amx, emulated_amx::kernel_table},  // for tests, and slower than any: only where it is asked for
+#endif
     {"baseline", always, baseline::kernel_table},
 #ifdef PYSEQ_HAS_avx2
     {"avx2", cpu_has_avx2, avx2::kernel_table},
 #endif
 #ifdef PYSEQ_HAS_avx512
     {"avx512", cpu_has_avx512, avx512::kernel_table},
+#endif
+#ifdef PYSEQ_HAS_amx
+    {"amx", cpu_has_amx, amx::kernel_table},
 #endif
 };
 constexpr int kCount = sizeof kTiers / sizeof kTiers[0];
@@ -59,12 +74,17 @@ template <>
 const Kernels<double>& kernels<double>() noexcept { return selected_table->f64; }
 
 bool is_native(Precision precision) noexcept {
-  return precision == Precision::kHighest || (precision == Precision::kMedium && multiplies_bfloat16);
+  if (precision == Precision::kHigh) return selected_table->f32.rnn_tiles_x3.forward != nullptr;
+  return precision == Precision::kHighest || selected_table->f32.rnn_tiles.forward || multiplies_bfloat16;
 }
 template <>
 const RnnKernels<float>& rnn_kernels<float>(const RnnProblem& p) noexcept {
   const Kernels<float>& k = kernels<float>();
-  return p.precision == Precision::kMedium && multiplies_bfloat16 && k.rnn_bf16.suits(p) ? k.rnn_bf16 : k.rnn;
+  const auto serves = [&](const RnnKernels<float>& reduced) { return reduced.forward && reduced.suits(p); };
+  if (p.precision == Precision::kHigh && serves(k.rnn_tiles_x3)) return k.rnn_tiles_x3;
+  if (p.precision != Precision::kMedium) return k.rnn;
+  if (serves(k.rnn_tiles)) return k.rnn_tiles;
+  return multiplies_bfloat16 && serves(k.rnn_bf16) ? k.rnn_bf16 : k.rnn;
 }
 template <>
 const RnnKernels<double>& rnn_kernels<double>(const RnnProblem&) noexcept { return kernels<double>().rnn; }

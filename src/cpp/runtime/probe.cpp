@@ -22,6 +22,7 @@ int64_t work(Probe which, int64_t rounds, const float* data, int64_t size) {
   float sink = 0;
   if (which == Probe::kMultiplyAdd) return probes.multiply_add(rounds, &sink);
   if (which == Probe::kBfloat16Dot) return probes.bfloat16_dot(rounds, &sink);
+  if (which == Probe::kTileDot) return probes.tile_dot(rounds, &sink);
   int64_t bytes = 0;
   for (int64_t r = 0; r < rounds; r++) bytes += probes.read(data, size, &sink);
   return bytes;
@@ -30,6 +31,7 @@ int64_t work(Probe which, int64_t rounds, const float* data, int64_t size) {
 }  // namespace
 
 bool probe_exists(Probe which) noexcept {
+  if (which == Probe::kTileDot) return kernel_table().probes.tile_dot != nullptr;
   return which != Probe::kBfloat16Dot || (kernel_table().probes.bfloat16_dot && cpu_has_avx512_bf16());
 }
 

@@ -5,7 +5,7 @@
 
 namespace pyseq {
 
-enum class Probe { kMultiplyAdd, kBfloat16Dot, kRead };
+enum class Probe { kMultiplyAdd, kBfloat16Dot, kTileDot, kRead };
 
 bool probe_exists(Probe which) noexcept;  // in the tier in use, on this CPU
 

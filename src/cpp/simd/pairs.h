@@ -14,7 +14,9 @@ namespace {
 
 #if defined(__AVX512BF16__)
 struct Pairs {
-  static constexpr int size = 2;
+  static constexpr int size = 2, parts = 1;
+  static constexpr bool tiled = false;
+  static constexpr double rate = 2;
 
   //   sum[lane] + a[lane].first * b[lane].first + a[lane].second * b[lane].second, in float32
   PYSEQ_INLINE static Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> sum) {
@@ -35,15 +37,14 @@ struct Pairs {
     const __m512bh halves = _mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
     return (Vec<float>)_mm512_permutexvar_epi16(lanes, (__m512i)halves);
   }
-  // The pairs of neighbours of v: half as many as it has lanes.
-  PYSEQ_INLINE static void store(float* p, Vec<float> v) {
+  // The pairs of neighbours of v: half as many as it has lanes. (Operands with low parts say where they go.)
+  PYSEQ_INLINE static void store(float* p, Vec<float> v, int64_t = 0) {
     _mm256_storeu_ps(p, (__m256)_mm512_cvtneps_pbh((__m512)v));
   }
-  // All pairs of neighbours of `count` numbers; the last number of an odd count is paired with zero.
-  PYSEQ_INLINE static void copy(float* pairs, const float* numbers, int64_t count) {
-    const int64_t all = ceil_div(count, size);
-    for (int64_t k = 0; k < all; k += kLanes<float>)
-      store_up_to(pairs + k, load(numbers + size * k, count - size * k), all - k);
+  // Fills `room` pairs with the neighbours of `count` numbers, and zeros beyond.
+  PYSEQ_INLINE static void copy(float* pairs, const float* numbers, int64_t count, int64_t room, int64_t = 0) {
+    for (int64_t k = 0; k < room; k += kLanes<float>)
+      store_up_to(pairs + k, load(numbers + size * k, count - size * k), room - k);
   }
 };
 #endif

@@ -53,7 +53,7 @@ __attribute__((noinline, target("avx512bf16"))) int64_t bfloat16_dot(int64_t rou
 }  // namespace
 
 void fill_probe(KernelTable& table) noexcept {
-  table.probes = {multiply_add, nullptr, read};
+  table.probes = {multiply_add, nullptr, nullptr, read, nullptr};
 #if defined(__AVX512F__)
   table.probes.bfloat16_dot = bfloat16_dot;
 #endif

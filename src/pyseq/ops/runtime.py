@@ -40,6 +40,8 @@ class MachinePeaks(NamedTuple):
     """Multiply-adds in registers, two operations each."""
     bfloat16_gflops: float | None
     """Dot products of bfloat16 pairs summed in float32; None where CPU or tier lack the instruction."""
+    tile_gflops: float | None
+    """The same in tile registers (AMX); None where CPU or tier have none."""
     l2_gbytes: float
     """Gigabytes a second read from the second-level cache."""
     memory_gbytes: float
@@ -111,7 +113,7 @@ def machine_peaks(threads: int | None = None, *, seconds: float = 0.1) -> Machin
     threads : int, optional
         Threads that work at once; all that a kernel may use now if None.
     seconds : float
-        Time to spend on each of the four figures; the best of its samples is taken.
+        Time to spend on each of the figures; the best of its samples is taken.
 
     Returns
     -------
@@ -136,7 +138,8 @@ def machine_peaks(threads: int | None = None, *, seconds: float = 0.1) -> Machin
     return MachinePeaks(
         threads,
         float32_gflops=_peak("multiply_add", threads, seconds),
-        bfloat16_gflops=_peak("bfloat16_dot", threads, seconds) if _core.has_bfloat16_dot() else None,
+        bfloat16_gflops=_peak("bfloat16_dot", threads, seconds) if _core.has_probe("bfloat16_dot") else None,
+        tile_gflops=_peak("tile_dot", threads, seconds) if _core.has_probe("tile_dot") else None,
         l2_gbytes=_peak("read", threads, seconds, near),
         memory_gbytes=_peak("read", threads, seconds, far),
     )

@@ -1,0 +1,93 @@
+// Weights as tiles, and what comes out of tiles (rnn/tiled.h has the layouts). P is TilePairs.
+#pragma once
+
+#include "gemm/tiled.h"
+#include "rnn/tiled.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+// Blocks [first, end) of the layout of forward.
+template <class Side, class R, int Q, class P>
+void pack_forward_tiles(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
+  const int64_t depth = ceil_div(K, kTileDepth);
+  for (int64_t u = first; u < end; u++)
+    for (int v = 0; v < Side::slots; v++) {
+      const R* from = w + weight_row<Side, R, Q>(u, v, 0, s.hidden) * K;
+      const int units = unit_lanes<Side, R, Q>(u, v, s.hidden);
+      R* tile = packed + (u * Side::slots + v) * depth * P::parts * kTileSize;
+      for (int64_t k = 0; k < K; k += kTileDepth) {
+        Vec<R> r[P::parts][kTileLanes] = {};
+        for (int j = 0; j < units; j++) {
+          Vec<R> pairs[P::parts];
+          P::load(from + j * K + k, K - k, pairs);
+          for (int p = 0; p < P::parts; p++) r[p][j] = pairs[p];
+        }
+        for (int p = 0; p < P::parts; p++, tile += kTileSize) {
+          transpose(r[p]);
+          for (int i = 0; i < kTileRows; i++) store(tile + i * kTileLanes, r[p][i]);
+        }
+      }
+    }
+}
+
+// Columns of panels [first, end) of the layout of backward.
+template <class Side, class R, int Q, class P>
+void pack_backward_tiles(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end) {
+  const int64_t units = tiled_units(s), depth = Side::slots * units / kTileDepth, panel = kPanelVectors * kTileLanes;
+  for (int64_t c = first * panel; c < min_of(columns, end * panel); c += kTileLanes) {
+    R* tiles = packed + c / kTileLanes * depth * P::parts * kTileSize;
+    for (int v = 0; v < Side::slots; v++)
+      for (int64_t unit = 0; unit < units; unit += 2) {
+        const int64_t u = unit / kTileLanes, k = v * units + unit;
+        const int lane = static_cast<int>(unit % kTileLanes);
+        const int lanes = u < s.blocks ? unit_lanes<Side, R, Q>(u, v, s.hidden) : 0;
+        const R* from = w + weight_row<Side, R, Q>(u, v, lane, s.hidden) * columns + c;
+        Vec<R> pairs[P::parts];
+        P::join(lane < lanes ? load_up_to(from, columns - c) : Vec<R>{},
+                lane + 1 < lanes ? load_up_to(from + columns, columns - c) : Vec<R>{}, pairs);
+        R* line = tiles + k / kTileDepth * P::parts * kTileSize + k % kTileDepth / 2 * kTileLanes;
+        for (int p = 0; p < P::parts; p++) store(line + p * kTileSize, pairs[p]);
+      }
+  }
+}
+
+// Sums of a thread's tiles of dW to the caller's layout.
+template <class Side, class R, int Q>
+void unpack_gradient(const Shape& s, const TiledGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, R* out) {
+  for (int64_t q = first_tile; q < end_tile; q++)
+    for (int64_t u = 0; u < s.blocks; u++)
+      for (int v = 0; v < Side::slots; v++) {
+        const R* tile = g.sums + ((q * s.blocks + u) * Side::slots + v) * kTileSize;
+        Vec<R> r[kTileRows];
+        PYSEQ_UNROLL for (int i = 0; i < kTileRows; i++) r[i] = load(tile + i * kTileLanes);
+        transpose(r);
+        R* to = out + weight_row<Side, R, Q>(u, v, 0, s.hidden) * g.K + q * kTileRows;
+        for (int lane = 0; lane < unit_lanes<Side, R, Q>(u, v, s.hidden); lane++)
+          store_up_to(to + lane * g.K, r[lane], g.K - q * kTileRows);
+      }
+}
+
+// Columns [m, m + 16) of x or h', transposed: rows[2 pair] and rows[2 pair + 1] become pairs, missing rows zeros.
+template <class R, class P>
+PYSEQ_TILE void transpose_columns(const R* const* rows, int64_t pairs, int64_t m, int64_t left, R* to, int64_t row,
+                                  int64_t low) {
+  for (int64_t first = 0; first < pairs; first += kTileLanes) {
+    Vec<R> r[P::parts][kTileLanes];
+    for (int i = 0; i < kTileLanes; i++) {
+      const R *one = rows[2 * (first + i)], *other = rows[2 * (first + i) + 1];
+      Vec<R> joined[P::parts];
+      P::join(one ? load_up_to(one + m, left) : Vec<R>{}, other ? load_up_to(other + m, left) : Vec<R>{}, joined);
+      for (int p = 0; p < P::parts; p++) r[p][i] = joined[p];
+    }
+    for (int p = 0; p < P::parts; p++) {
+      transpose(r[p]);
+      for (int i = 0; i < kTileRows; i++) store(to + i * row + p * low + first, r[p][i]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq
