@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 TOLERANCES = {
     ("float64", "highest"): {"value": 1e-12, "gradient": 1e-11},
     ("float32", "highest"): {"value": 3e-6, "gradient": 1e-5},
-    ("float32", "high"): {"value": 3e-5, "gradient": 1e-4},
+    ("float32", "high"): {"value": 3e-5, "gradient": 1e-4, "kinked": 1e-2},
     # "kinked": the norm of the error over that of the expected array, for gradients through relu, where
     # rounding puts single units on the other side of the kink.
     ("float32", "medium"): {"value": 1e-2, "gradient": 2e-2, "kinked": 2e-1},

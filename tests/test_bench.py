@@ -107,7 +107,13 @@ def test_a_report_says_whether_targets_are_met():
     run = {
         "machine": {"CPU": "some"},
         "peaks": {
-            str(n): {"float32_gflops": 10.0, "bfloat16_gflops": None, "l2_gbytes": 2.0, "memory_gbytes": 1.0}
+            str(n): {
+                "float32_gflops": 10.0,
+                "bfloat16_gflops": None,
+                "tile_gflops": None,
+                "l2_gbytes": 2.0,
+                "memory_gbytes": 1.0,
+            }
             for n in (1, 2)
         },
         "busy": {"1": [0.0, 0.0], "2": [None, None]},

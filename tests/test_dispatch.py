@@ -16,7 +16,7 @@ def python(code, **environment):
 
 def test_the_best_tier_is_taken_by_itself():
     done = python("from pyseq.ops import runtime; print(runtime.active_tier())")
-    assert done.stdout.strip() == runtime.available_tiers()[-1]
+    assert done.stdout.strip() == runtime.available_tiers()[-1]  # an emulated one comes first
 
 
 @pytest.mark.parametrize("tier", runtime.available_tiers())
@@ -28,7 +28,8 @@ def test_a_tier_can_be_forced(tier):
 def test_an_absent_tier_raises_and_names_those_there_are():
     done = python("import pyseq", PYSEQ_ISA="sparkle")
     assert done.returncode != 0
-    assert "ImportError: PYSEQ_ISA is 'sparkle', but this build on this CPU has: baseline" in done.stderr
+    assert "ImportError: PYSEQ_ISA is 'sparkle', but this build on this CPU has: " in done.stderr
+    assert "baseline" in done.stderr
 
 
 def test_threads_follow_threadpoolctl():

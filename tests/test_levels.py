@@ -30,7 +30,7 @@ CPP_LEVELS = [
     {"simd"},
     {"gemm", "optim"},
     {"rnn", "conv", "ctc"},
-    {"table.cpp", "stream"},
+    {"table.cpp", "table_tiles.cpp", "stream"},
     {"bindings"},
 ]
 

@@ -7,6 +7,7 @@ from rnn_cases import CELLS, MEDIUM_CELLS, as_list, problem
 from threadpoolctl import threadpool_limits
 
 from pyseq import config_context, ops
+from pyseq.ops import runtime
 
 # Small ones stay on one thread; the others are split over rows, over units, or have one sequence only.
 SIZES = [(7, 12, 5, 19), (64, 60, 16, 48), (1, 60, 30, 256), (3, 20, 16, 640)]
@@ -19,7 +20,13 @@ KINDS = [
         for dtype in ("float32", "float64")
         for sizes in SIZES
     ),
-    *((cell, "float32", "medium", sizes) for cell in sorted(MEDIUM_CELLS) for sizes in MEDIUM_SIZES),
+    *(
+        (cell, "float32", precision, sizes)
+        for precision in ("medium", "high")
+        if precision in runtime.native_precisions()
+        for cell in sorted(MEDIUM_CELLS)
+        for sizes in MEDIUM_SIZES
+    ),
 ]
 
 

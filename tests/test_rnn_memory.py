@@ -5,7 +5,7 @@ import pytest
 from pyseq import config_context, ops
 
 
-@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize(
     ("steps", "batch", "inputs", "hidden"),

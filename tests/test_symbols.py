@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OBJECTS = sorted(ROOT.glob("build/*/CMakeFiles/pyseq_*.dir/src/cpp/**/*.o"))
 TIER_OBJECTS = [o for o in OBJECTS if "pyseq_runtime.dir" not in str(o)]
-ALLOWED = re.compile(r"^pyseq::(baseline|avx2|avx512)::(fill_\w+|kernel_table)\(")
+ALLOWED = re.compile(r"^pyseq::(baseline|avx2|avx512|amx|emulated_amx)::(fill_\w+|kernel_table)\(")
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm (binutils)"),
