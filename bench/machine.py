@@ -93,6 +93,9 @@ def best_peaks(one: runtime.MachinePeaks, other: runtime.MachinePeaks) -> runtim
 def peaks_in_words(peaks: dict[str, float | None]) -> str:
     bfloat16 = peaks["bfloat16_gflops"]
     dots = "no bfloat16 dot products" if bfloat16 is None else f"{bfloat16:.0f} GF/s bfloat16 dot products"
+    tiles = peaks["tile_gflops"]
+    if tiles is not None:
+        dots += f", {tiles:.0f} GF/s bfloat16 products of AMX tiles"
     return (
         f"{peaks['float32_gflops']:.0f} GF/s float32 multiply-adds, {dots}, "
         f"{peaks['l2_gbytes']:.0f} GB/s from L2, {peaks['memory_gbytes']:.0f} GB/s from memory"
