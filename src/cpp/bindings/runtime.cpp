@@ -14,7 +14,7 @@ py::list tier_names(bool supported_only) {
   const Tier* all = tiers(&count);
   py::list names;
   for (int i = 0; i < count; i++)
-    if (!supported_only || all[i].supported()) names.append(all[i].name);
+    if ((!supported_only || all[i].supported()) && !names.contains(all[i].name)) names.append(all[i].name);
   return names;
 }
 

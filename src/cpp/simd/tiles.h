@@ -85,7 +85,7 @@ PYSEQ_INLINE void multiply_tiles() {
   emulate_tile_product(t[C], t[A], t[B], tile_registers.rows);
 }
 
-#elif defined(__AMX_BF16__)
+#else
 
 // Own assembly instead of the compiler's names for these instructions: GCC 12 declares that the configuration is 8 bytes
 // long and that loading a tile reads no memory, and leaves out or moves the stores before them.
