@@ -89,7 +89,7 @@ def test_weight_norm_changes_the_parameters_and_not_the_function(rng, activation
 def test_a_tcn_without_residual_is_its_convolutions(rng):
     tcn = built(TCN(4, 3, 2, weight_norm=False, residual=False))
     convolutions = [Conv1d(4, 3, dilation=2**b) for b in (0, 0, 1, 1)]
-    chain = built(Chain(convolutions))
+    chain = Chain(convolutions).build(N_FEATURES, dtype="float64", random_state=0)
     for layer, prefix in zip(
         convolutions, [f"block{b}.conv{n}." for b in (0, 1) for n in (1, 2)], strict=True
     ):
