@@ -10,7 +10,15 @@ import numpy as np
 
 from pyseq import _core
 from pyseq._config import precision_code
-from pyseq.ops._frames import FloatArray, Frames, as_frames, as_parameter, check_float, rows_beside
+from pyseq.ops._frames import (
+    FloatArray,
+    Frames,
+    as_frames,
+    as_parameter,
+    check_float,
+    empty_rows,
+    rows_beside,
+)
 from pyseq.ragged import Ragged
 
 __all__ = ["ConvTape", "causal_conv1d", "causal_conv1d_backward", "conv1d", "conv1d_backward"]
@@ -114,7 +122,7 @@ def conv1d(
     if keep_tape and activation is not None:
         # without a residual, y itself holds what was activated
         apart = activation == "gated" or beside is not None
-        rows = np.empty((len(y.rows), weight.shape[0]), dtype=y.rows.dtype) if apart else y.rows
+        rows = empty_rows(len(y.rows), weight.shape[0], y.rows.dtype) if apart else y.rows
         activated = Frames(rows, y.starts, y.lengths, y.padded)
     _core.conv1d_forward(
         frames.rows,
