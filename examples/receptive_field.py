@@ -63,10 +63,12 @@ def draw_gradient(axes: plt.Axes, tcn: TCN) -> None:
     seen = np.flatnonzero(size)
     axes.bar(seen, size[seen], color=DARK, width=0.8)
     axes.set_yscale("log")
+    axes.set_ylim(bottom=0.3 * size[seen].min(), top=3 * size[seen].max())
+    axes.set_xticks(range(0, FRAMES, 5))
     axes.set_xlabel("frame")
     axes.set_ylabel("gradient of the last\noutput by the input")
     axes.axvspan(-1, FRAMES - tcn.receptive_field - 0.5, color=FAINT, alpha=0.4, linewidth=0)
-    axes.text(0, size[seen].max(), "not seen", va="top", fontsize=8, color="#555555")
+    axes.text(0, size[seen].max(), "not seen", va="center", fontsize=8, color="#555555")
 
 
 def main() -> None:

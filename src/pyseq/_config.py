@@ -51,8 +51,8 @@ def set_config(*, precision: str | None = None) -> None:
     Parameters
     ----------
     precision : {"highest", "high", "medium"}, optional
-        How exact the products of recurrent layers on float32 data must be; unchanged if None. It is a
-        permission: kernels may be more exact, and are where that is not slower.
+        How exact the products of recurrent layers and convolutions on float32 data must be; unchanged if
+        None. It is a permission: kernels may be more exact, and are where that is not slower.
         `ops.runtime.native_precisions()` names those that differ on this machine.
 
         - "highest", the default: float32 operands. Relative error near 1e-6.
@@ -61,7 +61,8 @@ def set_config(*, precision: str | None = None) -> None:
           products of bfloat16 take longer than one of float32 and are less exact, so "high" means "highest".
         - "medium": bfloat16 operands. Relative error near 3e-3, up to 1.8 times as fast. It needs AVX512-BF16
           and serves the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and gru with
-          at least 48 units. For everything else it means "highest".
+          at least 48 units, and convolutions of at least 24 channels in and out, but for the gradients of
+          their weights. For everything else it means "highest".
 
         In all of them sums, biases, gates and states are float32, float64 data stay float64, and results do
         not depend on batch, padding or threads. A backward pass is as precise as its forward pass was.

@@ -1,4 +1,5 @@
 #include "bindings/arrays.h"
+#include "bindings/buffers.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -118,7 +119,7 @@ py::tuple conv1d_backward(const py::array& x, const py::array& x_start, const py
     take_activated(c, activated, false);
     if (!c.activated && c.activation != ConvActivation::kNone) reject("activated", "what the forward pass kept");
     take_residual(c, add, add_start, c.in_channels);
-    py::array_t<R> grad_weight({c.out_channels, c.in_channels, c.kernel_size}), grad_bias(c.out_channels);
+    py::array_t<R> grad_weight = empty_array<R>({c.out_channels, c.in_channels, c.kernel_size}), grad_bias(c.out_channels);
     c.grad_y = g.data;
     c.grad_y_stride = g.stride;
     c.grad_x = gx.data;
