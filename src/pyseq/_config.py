@@ -61,8 +61,8 @@ def set_config(*, precision: str | None = None) -> None:
           products of bfloat16 take longer than one of float32 and are less exact, so "high" means "highest".
         - "medium": bfloat16 operands. Relative error near 3e-3, up to 1.8 times as fast. It needs AVX512-BF16
           and serves the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and gru with
-          at least 48 units, and convolutions of at least 24 channels in and out, but for the gradients of
-          their weights. For everything else it means "highest".
+          at least 48 units, and convolutions of at least 24 channels in and out. For everything else it means
+          "highest".
 
         In all of them sums, biases, gates and states are float32, float64 data stay float64, and results do
         not depend on batch, padding or threads. A backward pass is as precise as its forward pass was.

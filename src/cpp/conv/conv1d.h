@@ -1,7 +1,7 @@
 // Dilated convolution along time, forward and backward (Conv1d in kernels.h).
 //
 // Operands of another kind than numbers (P, gemm/tile.h): the products of z and grad_x then read copies of x and grad_z
-// in pairs of neighbouring channels, half as long. The weight's gradient, sums and what follows stay in R.
+// in pairs of neighbouring channels, half as long. Sums and what follows stay in R.
 #pragma once
 
 #include "conv/correlate.h"
@@ -78,7 +78,7 @@ template <class R, class P>
 struct Run {
   const Conv1d<R>& c;
   const Correlation<R, P>* correlation;  // null: none
-  WeightGradient<R>* gradient;           // null: none
+  WeightGradient<R, P>* gradient;        // null: none
   int64_t rows;
   R* grad_z;         // where the gradient before the activation goes, packed; null: there is no activation
   R* copies;         // where the operands of the correlation go, packed; null: they are the numbers of `source`
@@ -204,7 +204,7 @@ struct BackwardWork {
   int64_t* start;  // [batch] rows of grad_z
   R* grad_z;       // packed rows of out_channels
   Conv1d<R> linear;
-  WeightGradient<R> gradient;
+  WeightGradient<R, P> gradient;
   Operands<R, P> operands;
   BackwardWork(const Conv1d<R>& c, Arena& arena)
       : start(arena.take<int64_t>(c.batch)),
