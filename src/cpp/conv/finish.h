@@ -26,12 +26,14 @@ PYSEQ_INLINE void each_vector(int64_t columns, const F& f) {
   constexpr int W = kLanes<R>;
   int64_t column = 0;
   for (; column + N * W <= columns; column += N * W) f(Int<N>{}, column, int64_t{N * W});
-  for (; column < columns; column += W) f(Int<1>{}, column, columns - column);
+  for (; column + W < columns; column += 2 * W) f(Int<2>{}, column, columns - column);
+  if (column < columns) f(Int<1>{}, column, columns - column);
 }
 
-// One row of z becomes a, in place, and y. z and y may be the same row, unless gated. residual may be null.
+// One row of z becomes y, and where it is kept, a in place. z and y may be the same row, unless gated. residual may be
+// null.
 template <ConvActivation A, class R>
-PYSEQ_INLINE void finish_row(R* z, const R* residual, R* y, int64_t columns) {
+PYSEQ_INLINE void finish_row(R* z, bool kept, const R* residual, R* y, int64_t columns) {
   constexpr int W = kLanes<R>;
   constexpr bool gated = A == ConvActivation::kGated;
   each_vector<gated ? 2 : 4, R>(columns, [&](auto n, int64_t column, int64_t left) {
@@ -51,12 +53,14 @@ PYSEQ_INLINE void finish_row(R* z, const R* residual, R* y, int64_t columns) {
     if constexpr (A == ConvActivation::kTanh || gated) activate<R>(a, is_tanh);
     PYSEQ_UNROLL for (int j = 0; j < N; j++) {
       const int64_t at = column + j * W, here = left - j * W;
-      store_up_to(z + at, a[j], here);
-      if constexpr (gated) store_up_to(z + columns + at, a[N + j], here);
       Vec<R> out = a[j];
-      if constexpr (gated) out = a[j] * a[N + j];
+      if (kept) store_up_to(z + at, a[j], here);
+      if constexpr (gated) {
+        if (kept) store_up_to(z + columns + at, a[N + j], here);
+        out = a[j] * a[N + j];
+      }
       if (residual) out = out + load_up_to(residual + at, here);
-      if (gated || residual || y != z) store_up_to(y + at, out, here);
+      store_up_to(y + at, out, here);
     }
   });
 }
@@ -64,7 +68,8 @@ PYSEQ_INLINE void finish_row(R* z, const R* residual, R* y, int64_t columns) {
 // A row of grad_z from a and grad_y. `columns` are those of grad_y.
 template <ConvActivation A, class R>
 PYSEQ_INLINE void unfinish_row(const R* a, const R* grad_y, R* grad_z, int64_t columns) {
-  each_vector<1, R>(columns, [&](auto, int64_t column, int64_t left) {
+  for (int64_t column = 0; column < columns; column += kLanes<R>) {
+    const int64_t left = columns - column;
     const Vec<R> g = load_up_to(grad_y + column, left), first = load_up_to(a + column, left);
     if constexpr (A == ConvActivation::kRelu) {
       store_up_to(grad_z + column, select<R>(first > R(0), g, Vec<R>{}), left);
@@ -75,7 +80,7 @@ PYSEQ_INLINE void unfinish_row(const R* a, const R* grad_y, R* grad_z, int64_t c
       store_up_to(grad_z + column, g * second * fma(-first, first, splat(R(1))), left);
       store_up_to(grad_z + columns + column, g * first * (second * (R(1) - second)), left);
     }
-  });
+  }
 }
 
 // f(Value<A>) for the activation at hand.
@@ -119,7 +124,7 @@ struct Finish {
     with_activation(activation, [&](auto a) {
       for (int64_t i = 0; i < count; i++) {
         const R* beside = residual ? residual + (residual_start[b] + t + i) * residual_stride : nullptr;
-        finish_row<decltype(a)::value>(z[i], beside, y + (y_start[b] + t + i) * y_stride, columns);
+        finish_row<decltype(a)::value>(z[i], apart && activated, beside, y + (y_start[b] + t + i) * y_stride, columns);
       }
     });
   }
