@@ -49,7 +49,7 @@ PYSEQ_INLINE void finish_row(R* z, bool kept, const R* residual, R* y, int64_t c
       }
     }
     if constexpr (A == ConvActivation::kRelu)
-      PYSEQ_UNROLL for (int j = 0; j < N; j++) a[j] = vmax(Vec<R>{}, a[j]);
+      PYSEQ_UNROLL for (int j = 0; j < N; j++) a[j] = vmax(Vec<R>{}, a[j]) + Vec<R>{};  // the sum: -0 becomes 0
     if constexpr (A == ConvActivation::kTanh || gated) activate<R>(a, is_tanh);
     PYSEQ_UNROLL for (int j = 0; j < N; j++) {
       const int64_t at = column + j * W, here = left - j * W;

@@ -101,6 +101,18 @@ class ConvUnit:
         )
         return grad_x, {**self._weight_gradients(parameters, grad_weight), self.prefix + "bias": grad_bias}
 
+    def add_stages(
+        self, stream: ops.Stream, frame: int, parameters: Parameters, residual: int | None = None
+    ) -> int:
+        """Add what `forward` does to a stream; the number of the frame that holds y."""
+        weight, bias = self._weight(parameters), parameters[self.prefix + "bias"]
+        frame = stream.convolution(frame, weight, bias, dilation=self.dilation)
+        if self.activation == "gated":
+            frame = stream.gate(frame)
+        elif self.activation is not None:
+            frame = stream.elementwise(frame, self.activation)
+        return frame if residual is None else stream.add(frame, residual)
+
     def _weight(self, parameters: Parameters) -> NDArray[Any]:
         if not self.weight_norm:
             return parameters[self.prefix + "weight"]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from pyseq import ops
 from pyseq.layers.base import Layer
 from pyseq.layers.conv_unit import ConvUnit
 from pyseq.ragged import Ragged
@@ -23,7 +24,47 @@ def check_taps(name: str, kernel_size: int, causal: bool) -> None:
         )
 
 
-class Conv1d(Layer):
+def check_causal(layer: Layer, causal: bool) -> None:
+    """Refuse to run a layer frame by frame that sees frames to come."""
+    if not causal:
+        raise ValueError(f"{layer!r} cannot run frame by frame: with causal=False it sees frames to come")
+
+
+class OneConvolution(Layer):
+    """A layer that is one convolution. A subclass says which."""
+
+    def _unit(self, n_features: int) -> ConvUnit:
+        raise NotImplementedError
+
+    def _initial_parameters(
+        self, n_features: int, rng: np.random.Generator
+    ) -> tuple[int, dict[str, NDArray[np.float64]]]:
+        unit = self._unit(n_features)
+        check_taps(type(self).__name__, unit.kernel_size, unit.causal)
+        return unit.outputs, unit.initial_parameters(rng)
+
+    def forward(
+        self, x: Ragged, *, training: bool = False, rng: np.random.Generator | None = None
+    ) -> tuple[Ragged, Any]:
+        parameters = self._built("parameters_")
+        return self._unit(self.n_features_in_).forward(parameters, x, training=training)
+
+    def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
+        unit = self._unit(self.n_features_in_)
+        grad_x, gradients = unit.backward(self.parameters_, tape, grad, need_grad_x=need_grad_x)
+        self._add_gradients(gradients)
+        result: Ragged | None = grad_x
+        return result
+
+    def add_stages(self, stream: ops.Stream, frame: int) -> int:
+        """Add the convolution and what follows it; the layer must be causal."""
+        parameters = self._built("parameters_")
+        unit = self._unit(self.n_features_in_)
+        check_causal(self, unit.causal)
+        return unit.add_stages(stream, frame, parameters)
+
+
+class Conv1d(OneConvolution):
     """y[t] = activation(bias + sum_k weight[:, :, k] x[t + offset(k)]), with zeros outside the sequence.
 
     Sequences keep their lengths. The tap offsets are (k - (kernel_size - 1)) * dilation if causal, else
@@ -104,27 +145,8 @@ class Conv1d(Layer):
             self.weight_norm,
         )
 
-    def _initial_parameters(
-        self, n_features: int, rng: np.random.Generator
-    ) -> tuple[int, dict[str, NDArray[np.float64]]]:
-        check_taps("Conv1d", self.kernel_size, self.causal)
-        return self.channels, self._unit(n_features).initial_parameters(rng)
 
-    def forward(
-        self, x: Ragged, *, training: bool = False, rng: np.random.Generator | None = None
-    ) -> tuple[Ragged, Any]:
-        parameters = self._built("parameters_")
-        return self._unit(self.n_features_in_).forward(parameters, x, training=training)
-
-    def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
-        unit = self._unit(self.n_features_in_)
-        grad_x, gradients = unit.backward(self.parameters_, tape, grad, need_grad_x=need_grad_x)
-        self._add_gradients(gradients)
-        result: Ragged | None = grad_x
-        return result
-
-
-class Memoryless(Layer):
+class Memoryless(OneConvolution):
     """The network of a fixed window: a dense hidden layer on the last `window` frames and nothing before.
 
     h[t] = activation(bias + sum_k weight[:, :, k] x[t - (window - 1) + k]), with zeros before the sequence.
@@ -173,29 +195,3 @@ class Memoryless(Layer):
 
     def _unit(self, n_features: int) -> ConvUnit:
         return ConvUnit("", n_features, self.hidden_size, self.window, activation=self.activation)
-
-    def _initial_parameters(
-        self, n_features: int, rng: np.random.Generator
-    ) -> tuple[int, dict[str, NDArray[np.float64]]]:
-        return self.hidden_size, self._unit(n_features).initial_parameters(rng)
-
-    def forward(
-        self, x: Ragged, *, training: bool = False, rng: np.random.Generator | None = None
-    ) -> tuple[Ragged, Any]:
-        parameters = self._built("parameters_")
-        return self._unit(self.n_features_in_).forward(parameters, x, training=training)
-
-    def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
-        unit = self._unit(self.n_features_in_)
-        grad_x, gradients = unit.backward(self.parameters_, tape, grad, need_grad_x=need_grad_x)
-        self._add_gradients(gradients)
-        result: Ragged | None = grad_x
-        return result
-
-    def add_stages(self, stream: ops.Stream, frame: int) -> int:
-        """Add the convolution and the activation; the layer must be causal."""
-        if not self.causal:
-            raise ValueError(f"{self!r} cannot run frame by frame: with causal=False it sees frames to come")
-        parameters = self._built("parameters_")
-        frame = stream.convolution(frame, parameters["weight"], parameters["bias"], dilation=self.dilation)
-        return frame if self.activation is None else stream.elementwise(frame, self.activation)

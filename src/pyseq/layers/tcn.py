@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
+from pyseq import ops
 from pyseq.layers.arrays import get_namespace
 from pyseq.layers.base import Layer
 from pyseq.layers.conv_unit import ConvUnit
-from pyseq.layers.convolution import check_taps
+from pyseq.layers.convolution import check_causal, check_taps
 from pyseq.layers.dropout import RATE, channel_dropout, dropout_backward
 from pyseq.ragged import Ragged
 
@@ -172,6 +173,20 @@ class TCN(Layer):
         if rectify:
             get_namespace(y.values).maximum(y.values, 0, out=y.values)
         return y, BlockTape(first_tape, second_tape, projection_tape, masks, y.values if rectify else None)
+
+    def add_stages(self, stream: ops.Stream, frame: int) -> int:
+        """Add all blocks; the layer must be causal."""
+        parameters = self._built("parameters_")
+        check_causal(self, self.causal)
+        for b, block in enumerate(self._blocks(self.n_features_in_)):
+            beside = frame if self.residual else None
+            if block.projection is not None:
+                beside = block.projection.add_stages(stream, frame, parameters)
+            frame = block.first.add_stages(stream, frame, parameters)
+            frame = block.second.add_stages(stream, frame, parameters, beside)
+            if self.residual and b == 0:
+                frame = stream.elementwise(frame, "relu")
+        return frame
 
     def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
         grad_x: Ragged | None = grad

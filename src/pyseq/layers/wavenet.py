@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
+from pyseq import ops
 from pyseq.layers.arrays import get_namespace
 from pyseq.layers.base import Layer
 from pyseq.layers.conv_unit import ConvUnit
@@ -136,6 +137,19 @@ class WaveNet(Layer):
         y = total.values
         get_namespace(y).maximum(y, 0, out=y)
         return total, ((input_tape, tapes, y) if training else None)
+
+    def add_stages(self, stream: ops.Stream, frame: int) -> int:
+        """Add all layers, the skip sum and its ReLU."""
+        parameters = self._built("parameters_")
+        frame = self._input(self.n_features_in_).add_stages(stream, frame, parameters)
+        total: int | None = None
+        for layer in self._layers():
+            z = layer.gated.add_stages(stream, frame, parameters)
+            total = layer.skip.add_stages(stream, z, parameters, total)
+            if layer.residual is not None:
+                frame = layer.residual.add_stages(stream, z, parameters, frame)
+        assert total is not None
+        return stream.elementwise(total, "relu")
 
     def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
         def through(unit: ConvUnit, tape: Any, grad: Ragged, add: Any = None, needed: bool = True) -> Any:
