@@ -13,7 +13,8 @@ if not (ROOT / "bench" / "contest.py").is_file():
     pytest.skip("this checkout has no bench/", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 try:
-    from bench import contest, grid, results, rnn_pyseq, tables
+    from bench import contest, conv_pyseq, grid, results, rnn_pyseq, tables
+    from bench.workloads_conv import ConvWorkload
     from bench.workloads_rnn import RnnWorkload
 finally:
     sys.path.remove(str(ROOT))
@@ -66,6 +67,15 @@ def test_what_is_timed_computes_the_reference(cell, kind, training):
     problem = RnnWorkload(cell, 20, 3, 4, 5, training, **kind).problem()
     ours = rnn_pyseq.contestant(problem, "highest")
     error = contest.furthest(ours.values(ours.call()), rnn_pyseq.reference(problem))
+    assert error.size < 1e-5, error
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_is_timed_of_a_convolution_computes_the_reference(training):
+    workload = ConvWorkload(20, 3, 4, 5, 2, training)
+    assert workload.operations == 2 * 5 * 4**2 * 20 * 3 * (3 if training else 1)
+    ours = conv_pyseq.contestant(workload.problem(), "highest")
+    error = contest.furthest(ours.values(ours.call()), conv_pyseq.reference(workload.problem()))
     assert error.size < 1e-5, error
 
 

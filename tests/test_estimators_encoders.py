@@ -9,16 +9,19 @@ from sklearn.model_selection import GridSearchCV
 from pyseq import (
     GRU,
     LSTM,
+    TCN,
     Chain,
     Conv1d,
     CoupledLSTM,
     CTCTranscriber,
     Elman,
     LayerNormLSTM,
+    Memoryless,
     MinGRU,
     PeepholeLSTM,
     ProjectedLSTM,
     SequenceClassifier,
+    WaveNet,
 )
 
 ENCODERS = [
@@ -31,6 +34,10 @@ ENCODERS = [
     GRU(12, reset="before", zoneout=0.1),
     MinGRU(12, num_layers=2, bidirectional=True),
     Chain([Conv1d(6, 3), MinGRU(8), PeepholeLSTM(8, zoneout=0.1)]),
+    TCN(8, 3, 3, dropout=0.1),
+    WaveNet(8, 8, dilation_cycle=3, num_cycles=1),
+    Memoryless(12),
+    Chain([WaveNet(6, 6, 2, 1), GRU(6), TCN(6, 3, 1, causal=False)]),
 ]
 
 
@@ -65,6 +72,9 @@ def test_masks_are_settings_to_search_over():
 def test_transcriber_takes_them_too():
     rng = np.random.default_rng(0)
     X = [rng.standard_normal((rng.integers(8, 12), 3)) for _ in range(8)]
-    encoder = ProjectedLSTM(8, 5, bidirectional=True, zoneout=0.1, recurrent_dropout=0.1)
-    model = CTCTranscriber(encoder, max_iter=2, random_state=0).fit(X, ["ab", "ba"] * 4)
-    assert len(model.predict(X)) == 8
+    for encoder in (
+        ProjectedLSTM(8, 5, bidirectional=True, zoneout=0.1, recurrent_dropout=0.1),
+        TCN(8, 3, 2, dropout=0.1, causal=False),
+    ):
+        model = CTCTranscriber(encoder, max_iter=2, random_state=0).fit(X, ["ab", "ba"] * 4)
+        assert len(model.predict(X)) == 8

@@ -12,6 +12,7 @@ from pyseq.layers import (
     GRU,
     LSTM,
     POOLINGS,
+    TCN,
     Chain,
     Conv1d,
     CoupledLSTM,
@@ -23,6 +24,7 @@ from pyseq.layers import (
     MinGRU,
     PeepholeLSTM,
     ProjectedLSTM,
+    WaveNet,
 )
 from pyseq.ragged import Ragged
 
@@ -38,6 +40,9 @@ ENCODERS = [
     GRU(5, reset="before", recurrent_dropout=0.5),
     MinGRU(5, bidirectional=True, zoneout=0.1),
     Conv1d(5, 3, causal=False),
+    TCN(5, 3, 2, dropout=0.5),
+    TCN(3, 2, 2, weight_norm=False),
+    WaveNet(4, 5, dilation_cycle=2, num_cycles=2),
     Dense(5, activation="tanh"),
     Chain([Conv1d(6, 3), Dropout(0.5), GRU(4, bidirectional=True), Dense(3)]),
 ]

@@ -8,6 +8,7 @@ from pyseq.layers import (
     GRU,
     LSTM,
     POOLINGS,
+    TCN,
     Chain,
     Conv1d,
     CoupledLSTM,
@@ -17,9 +18,11 @@ from pyseq.layers import (
     Embedding,
     FlatParameters,
     LayerNormLSTM,
+    Memoryless,
     MinGRU,
     PeepholeLSTM,
     ProjectedLSTM,
+    WaveNet,
 )
 from pyseq.ragged import Ragged
 
@@ -55,6 +58,17 @@ OTHERS = [
     Conv1d(2, 2, dilation=2, activation="tanh"),
     Conv1d(2, 3, causal=False, activation=None),
     Conv1d(2, 1, causal=False, dilation=3),
+    Conv1d(2, 3, activation="gated"),
+    Conv1d(2, 2, activation="tanh", weight_norm=True),
+    Conv1d(2, 3, activation="gated", weight_norm=True, causal=False),
+    Memoryless(3, 2),
+    TCN(2, 2, 2),
+    TCN(2, 2, 2, weight_norm=False, dropout=0.3),
+    TCN(3, 3, 2, dilation_base=3, causal=False, dropout=0.3),  # as wide as its input
+    TCN(2, 2, 2, residual=False, dropout=0.3),
+    WaveNet(2, 3, dilation_cycle=2, num_cycles=1),
+    WaveNet(2, 2, dilation_cycle=1, num_cycles=2, kernel_size=3),
+    Chain([TCN(2, 2, 1), GRU(2), WaveNet(2, 2, 1, 1)]),
     Dense(2),
     Dense(2, activation="relu"),
     Dense(2, activation="tanh"),
@@ -125,7 +139,16 @@ def test_pooling_gradients_are_central_differences(rng, kind, reversed_columns):
 
 @pytest.mark.parametrize(
     "layer",
-    [LSTM(3, num_layers=2, bidirectional=True), Conv1d(3, 3), Dense(3), Chain([Conv1d(4, 3), GRU(3)])],
+    [
+        LSTM(3, num_layers=2, bidirectional=True),
+        Conv1d(3, 3),
+        TCN(3, 2, 2),
+        TCN(4, 2, 1),
+        WaveNet(3, 2, 2, 1),
+        Memoryless(2, 3),
+        Dense(3),
+        Chain([Conv1d(4, 3), GRU(3)]),
+    ],
     ids=one_line,
 )
 def test_unneeded_gradient_of_the_input_changes_nothing_else(rng, layer):
@@ -165,7 +188,9 @@ def test_backward_adds_to_gradients(rng):
 
 
 @pytest.mark.parametrize(
-    "layer", [LSTM(4, bidirectional=True), GRU(4, num_layers=2), Conv1d(4, 3), Dense(4)], ids=one_line
+    "layer",
+    [LSTM(4, bidirectional=True), GRU(4, num_layers=2), Conv1d(4, 3), WaveNet(4, 4, 2, 1), Dense(4)],
+    ids=one_line,
 )
 def test_float32_gradients_stay_float32_and_agree_with_float64(rng, layer):
     lengths = random_lengths(rng, 5, 9)
@@ -184,7 +209,17 @@ def test_float32_gradients_stay_float32_and_agree_with_float64(rng, layer):
 
 
 @pytest.mark.parametrize(
-    "layer", [LSTM(3, bidirectional=True), Conv1d(3, 3), Dense(3), Dropout(0.5)], ids=one_line
+    "layer",
+    [
+        LSTM(3, bidirectional=True),
+        Conv1d(3, 3),
+        TCN(3, 2, 2),
+        TCN(4, 2, 2, dropout=0.4),
+        WaveNet(3, 2, 2, 1),
+        Dense(3),
+        Dropout(0.5),
+    ],
+    ids=one_line,
 )
 def test_batch_taken_as_a_view_of_the_data_has_the_gradients_of_a_copy(rng, layer):
     data = Ragged(rng.standard_normal((int(LENGTHS.sum()), 3)), LENGTHS)

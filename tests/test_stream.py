@@ -9,6 +9,7 @@ from pyseq import config_context, ops
 from pyseq.layers import (
     GRU,
     LSTM,
+    TCN,
     Chain,
     Conv1d,
     CoupledLSTM,
@@ -17,9 +18,11 @@ from pyseq.layers import (
     Elman,
     Embedding,
     LayerNormLSTM,
+    Memoryless,
     MinGRU,
     PeepholeLSTM,
     ProjectedLSTM,
+    WaveNet,
 )
 from pyseq.layers.base import Layer
 from pyseq.ragged import Ragged
@@ -44,6 +47,12 @@ LAYERS = [
     Conv1d(70, 2, dilation=8),  # taps are summed ahead where the dilation is a multiple of 8
     Conv1d(130, 4, dilation=16),
     Conv1d(5, 1),
+    Conv1d(20, 3, dilation=8, activation="gated", weight_norm=True),
+    Memoryless(5, 12),
+    TCN(6, 3, 3),
+    TCN(FEATURES, 2, 4, weight_norm=False),
+    TCN(6, 2, 2, residual=False, dropout=0.3),
+    WaveNet(6, 9, dilation_cycle=4, num_cycles=2),
     Conv1d(5, 2, dilation=1000),  # never reaches back
     Chain([Conv1d(8, 2, dilation=8), Dropout(0.5), LSTM(6), Dense(3)]),
 ]
@@ -122,6 +131,7 @@ def test_a_stream_has_weights_of_its_own():
         (LSTM(4, zoneout=0.1), "zoneout"),
         (Conv1d(4, 3, causal=False), "causal"),
         (Chain([Dense(3), Conv1d(4, 3, causal=False)]), "causal"),
+        (TCN(4, 3, 1, causal=False), "causal"),
     ],
     ids=repr,
 )

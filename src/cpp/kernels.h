@@ -116,11 +116,17 @@ struct RnnBackward {
 
 // --------------------------------------------------------------------------------------------- convolution
 
-//   y[b, t, o] = bias[o] + sum_k sum_i weight[o, i, k] * x[b, t + k * dilation - left, i]
+// What follows the products, by output channel o of the weight (C of them), in the kernels' Conv1d:
+//   kNone, kRelu, kTanh:  a[o] = z[o], max(z[o], 0), tanh(z[o]);            y[o] = a[o] + residual[o]
+//   kGated:  a[o] = tanh(z[o]) for o < C / 2, else sigmoid(z[o]);           y[o] = a[o] a[C / 2 + o] + residual[o]
+enum class ConvActivation : int32_t { kNone, kRelu, kTanh, kGated };
+
+//   z[b, t, o] = bias[o] + sum_k sum_i weight[o, i, k] * x[b, t + k * dilation - left, i]
 // with zeros outside a sequence. Causal: left = (kernel_size - 1) * dilation. Centred: half of it.
 template <class R>
 struct Conv1d {
   int64_t batch, in_channels, out_channels, kernel_size, dilation, left;
+  ConvActivation activation;  // kGated: out_channels is even, frames of y have half as many
   const int64_t* lengths;  // [batch]
   const int64_t* x_start;  // [batch] rows of x
   const int64_t* y_start;  // [batch] rows of y and grad_y
@@ -129,7 +135,12 @@ struct Conv1d {
   const R* bias;           // [out_channels], may be null
   const R* x;              // frames of in_channels; null for the workspace query
   int64_t x_stride;
-  R* y;                    // forward: frames of out_channels
+  const int64_t* residual_start;  // [batch] rows of residual
+  const R* residual;       // frames as those of y, may be null; backward: as those of grad_x, is added to it. Not y.
+  int64_t residual_stride;
+  R* activated;            // a: frames of out_channels at y_start. Forward: written, may be null. Backward: read;
+  int64_t activated_stride;  // null for kNone. kRelu and kTanh without residual may give y here.
+  R* y;                    // forward
   int64_t y_stride;
   const R* grad_y;         // backward
   int64_t grad_y_stride;
@@ -272,15 +283,22 @@ struct RnnKernels {
 };
 
 template <class R>
+struct Conv1dKernels {
+  bool (*suits)(const Conv1d<R>&) noexcept;  // whether to take these, by the sizes of the weight alone
+  int64_t (*forward_workspace)(const Conv1d<R>&) noexcept;
+  int64_t (*backward_workspace)(const Conv1d<R>&) noexcept;
+  void (*forward)(const Conv1d<R>&) noexcept;
+  void (*backward)(const Conv1d<R>&) noexcept;
+};
+
+template <class R>
 struct Kernels {
   RnnKernels<R> rnn;       // suit everything
   RnnKernels<R> rnn_bf16;  // kMedium; all null where the tier has none
   RnnKernels<R> rnn_tiles, rnn_tiles_x3;  // kMedium and kHigh in tile registers, to be preferred; likewise
 
-  int64_t (*conv1d_forward_workspace)(const Conv1d<R>&) noexcept;
-  int64_t (*conv1d_backward_workspace)(const Conv1d<R>&) noexcept;
-  void (*conv1d_forward)(const Conv1d<R>&) noexcept;
-  void (*conv1d_backward)(const Conv1d<R>&) noexcept;
+  Conv1dKernels<R> conv1d;       // suit everything
+  Conv1dKernels<R> conv1d_bf16;  // kMedium; all null where the tier has none
 
   // weight [outputs][inputs][taps], bias [outputs] or null. `brief`: kept in bfloat16 (float32 only), sums unchanged.
   int64_t (*conv_step_size)(int64_t outputs, int64_t inputs, int64_t taps, bool brief) noexcept;  // bytes of `packed`

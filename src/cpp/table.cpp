@@ -19,6 +19,7 @@ const KernelTable* kernel_table() noexcept {
   fill_rnn(table.f64);
 #ifdef PYSEQ_HAS_BFLOAT16
   fill_rnn_bf16(table.f32);
+  fill_conv1d_bf16(table.f32);
 #endif
   fill_conv1d(table);
   fill_conv_step(table);

@@ -21,6 +21,7 @@ void fill_rnn_tiles(Kernels<float>& kernels) noexcept;  // in tiers that have ti
 void fill_tile_probe(KernelTable& table) noexcept;      // likewise
 void fill_conv1d(KernelTable& table) noexcept;
 void fill_conv_step(KernelTable& table) noexcept;
+void fill_conv1d_bf16(Kernels<float>& kernels) noexcept;  // in tiers that PYSEQ_HAS_BFLOAT16
 void fill_ctc_loss(KernelTable& table) noexcept;
 void fill_ctc_greedy(KernelTable& table) noexcept;
 

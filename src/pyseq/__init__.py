@@ -14,6 +14,7 @@ from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerat
 from pyseq.layers import (
     GRU,
     LSTM,
+    TCN,
     Chain,
     Conv1d,
     CoupledLSTM,
@@ -22,9 +23,11 @@ from pyseq.layers import (
     Elman,
     Embedding,
     LayerNormLSTM,
+    Memoryless,
     MinGRU,
     PeepholeLSTM,
     ProjectedLSTM,
+    WaveNet,
 )
 from pyseq.ragged import Ragged
 
@@ -33,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "GRU",
     "LSTM",
+    "TCN",
     "CTCTranscriber",
     "Chain",
     "Conv1d",
@@ -42,12 +46,14 @@ __all__ = [
     "Elman",
     "Embedding",
     "LayerNormLSTM",
+    "Memoryless",
     "MinGRU",
     "PeepholeLSTM",
     "ProjectedLSTM",
     "Ragged",
     "SequenceClassifier",
     "SequenceGenerator",
+    "WaveNet",
     "__version__",
     "config_context",
     "get_config",

@@ -51,8 +51,8 @@ def set_config(*, precision: str | None = None) -> None:
     Parameters
     ----------
     precision : {"highest", "high", "medium"}, optional
-        How exact the products of recurrent layers on float32 data must be; unchanged if None. It is a
-        permission: kernels may be more exact, and are where that is not slower.
+        How exact the products of recurrent layers and convolutions on float32 data must be; unchanged if
+        None. It is a permission: kernels may be more exact, and are where that is not slower.
         `ops.runtime.native_precisions()` names those that differ on this machine.
 
         - "highest", the default: float32 operands. Relative error near 1e-6.
@@ -63,9 +63,10 @@ def set_config(*, precision: str | None = None) -> None:
           (up to 1.8 times as fast), or AMX and at least 64.
 
         The lower two serve the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and
-        gru; for everything else they mean "highest". In all of them sums, biases, gates and states are
-        float32, float64 data stay float64, and results do not depend on batch, padding or threads. A
-        backward pass is as precise as its forward pass was.
+        gru, and "medium" with AVX512-BF16 also convolutions of at least 24 channels in and out; for everything
+        else they mean "highest". In all of them sums, biases, gates and states are float32, float64 data stay
+        float64, and results do not depend on batch, padding or threads. A backward pass is as precise as its
+        forward pass was.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 CELLS: tuple[tuple[str, int, int, int, bool], ...]
+CONV_ACTIVATIONS: tuple[str, ...]
 PRECISIONS: tuple[str, ...]
 
 def active_tier() -> str: ...
@@ -17,6 +18,7 @@ def activation(name: str, x: Array) -> Array: ...
 def has_probe(name: str) -> bool: ...
 def has_tile_product() -> bool: ...
 def tile_product(a: Array, b: Array, c: Array) -> Array: ...
+def empty_rows(rows: int, width: int, single: bool) -> Array: ...
 def is_native(precision: int) -> bool: ...
 def probe_rates(name: str, threads: int, rounds: int, data: Array | None, samples: int) -> Array: ...
 def probe_regions(threads: int, steps: int, operations: float, samples: int) -> Array: ...
@@ -138,6 +140,11 @@ def conv1d_forward(
     y_start: Array,
     dilation: int,
     left: int,
+    activation: int = 0,
+    residual: Array | None = None,
+    residual_start: Array | None = None,
+    activated: Array | None = None,
+    precision: int = 0,
 ) -> None: ...
 def conv1d_backward(
     x: Array,
@@ -150,6 +157,11 @@ def conv1d_backward(
     grad_x_start: Array | None,
     dilation: int,
     left: int,
+    activation: int = 0,
+    activated: Array | None = None,
+    add: Array | None = None,
+    add_start: Array | None = None,
+    precision: int = 0,
 ) -> tuple[Array, Array]: ...
 def ctc_first_bad_label(targets: Array, start: Array, lengths: Array, classes: int, blank: int) -> int: ...
 def ctc_loss(

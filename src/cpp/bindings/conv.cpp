@@ -1,4 +1,5 @@
 #include "bindings/arrays.h"
+#include "bindings/buffers.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -7,10 +8,27 @@ namespace {
 
 constexpr int64_t kMostReach = int64_t{1} << 40;  // frames between the outermost taps: offsets stay below 64 bits
 
+ConvActivation checked_activation(int code, const py::array& weight) {
+  if (code < 0 || code > static_cast<int>(ConvActivation::kGated)) reject("activation", "a code from CONV_ACTIVATIONS");
+  const auto activation = static_cast<ConvActivation>(code);
+  if (activation == ConvActivation::kGated && weight.shape(0) % 2 != 0) reject("weight", "as many gates as filters");
+  return activation;
+}
+
+Precision checked_precision(int code) {
+  if (code < 0 || code > static_cast<int>(Precision::kMedium)) reject("precision", "a code from PRECISIONS");
+  return static_cast<Precision>(code);
+}
+
+template <class R>
+int64_t output_columns(const Conv1d<R>& c) {
+  return c.activation == ConvActivation::kGated ? c.out_channels / 2 : c.out_channels;
+}
+
 // Sizes, weights and inputs, common to both directions.
 template <class R>
 Conv1d<R> conv1d_problem(const py::array& x, const py::array& x_start, const py::array& lengths, const py::array& weight,
-                         const py::array& y_start, int64_t dilation, int64_t left) {
+                         const py::array& y_start, int64_t dilation, int64_t left, int activation) {
   const Rows<R> in = rows<R>(x, "x");
   if (weight.ndim() != 3 || weight.size() == 0) reject("weight", "(out_channels, in_channels, kernel_size), none of them 0");
   Conv1d<R> c{};
@@ -20,6 +38,7 @@ Conv1d<R> conv1d_problem(const py::array& x, const py::array& x_start, const py:
   c.kernel_size = weight.shape(2);
   c.dilation = dilation;
   c.left = left;
+  c.activation = checked_activation(activation, weight);
   if (in.width != c.in_channels) reject("x", "as many columns as weight has input channels");
   if (dilation < 1 || dilation > kMostReach / c.kernel_size) reject("dilation", "at least 1, and a reach within 2**40");
   if (left < 0 || left > (c.kernel_size - 1) * dilation) reject("left", "between 0 and (kernel_size - 1) * dilation");
@@ -33,47 +52,84 @@ Conv1d<R> conv1d_problem(const py::array& x, const py::array& x_start, const py:
   return c;
 }
 
+// Rows of `columns` numbers for all sequences from `start` on; none for None.
+template <class R>
+Rows<R> frames_of(const Conv1d<R>& c, const MaybeArray& array, const int64_t* start, int64_t columns, const char* name,
+                  bool writeable) {
+  const Rows<R> found = rows<R>(array, name, writeable);
+  if (!array) return found;
+  if (found.width != columns) reject(name, std::to_string(columns) + " columns");
+  check_frames(start, c.lengths, c.batch, found.count, name);
+  return found;
+}
+
+template <class R>
+void take_residual(Conv1d<R>& c, const MaybeArray& residual, const MaybeArray& residual_start, int64_t columns) {
+  if (residual && !residual_start) reject("residual_start", "the first row of each sequence in residual");
+  c.residual_start = flat<int64_t>(residual_start, "residual_start", c.batch);
+  const Rows<R> found = frames_of(c, residual, c.residual_start, columns, "residual", false);
+  c.residual = found.data;
+  c.residual_stride = found.stride;
+}
+
+template <class R>
+void take_activated(Conv1d<R>& c, const MaybeArray& activated, bool writeable) {
+  const Rows<R> found = frames_of(c, activated, c.y_start, c.out_channels, "activated", writeable);
+  c.activated = found.data;
+  c.activated_stride = found.stride;
+}
+
 void conv1d_forward(const py::array& x, const py::array& x_start, const py::array& lengths, const py::array& weight,
-                    const MaybeArray& bias, const py::array& y, const py::array& y_start, int64_t dilation, int64_t left) {
+                    const MaybeArray& bias, const py::array& y, const py::array& y_start, int64_t dilation, int64_t left,
+                    int activation, const MaybeArray& residual, const MaybeArray& residual_start,
+                    const MaybeArray& activated, int precision) {
   by_dtype(x, "x", [&](auto zero) {
     using R = decltype(zero);
-    Conv1d<R> c = conv1d_problem<R>(x, x_start, lengths, weight, y_start, dilation, left);
+    Conv1d<R> c = conv1d_problem<R>(x, x_start, lengths, weight, y_start, dilation, left, activation);
     const Rows<R> out = rows<R>(y, "y", true);
-    if (out.width != c.out_channels) reject("y", "a column for each output channel");
+    if (out.width != output_columns(c)) reject("y", "a column for each output channel, or for each pair if gated");
     check_frames(c.y_start, c.lengths, c.batch, out.count, "y");
     c.bias = flat<R>(bias, "bias", c.out_channels);
     c.y = out.data;
     c.y_stride = out.stride;
-    Workspace workspace(kernels<R>().conv1d_forward_workspace(c));
+    take_residual(c, residual, residual_start, output_columns(c));
+    take_activated(c, activated, true);
+    const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
+    Workspace workspace(kernels.forward_workspace(c));
     c.workspace = workspace.data();
-    without_gil([&] { kernels<R>().conv1d_forward(c); });
+    without_gil([&] { kernels.forward(c); });
   });
 }
 
 py::tuple conv1d_backward(const py::array& x, const py::array& x_start, const py::array& lengths, const py::array& weight,
                           const py::array& grad_y, const py::array& y_start, const MaybeArray& grad_x,
-                          const py::array& grad_x_start, int64_t dilation, int64_t left) {
+                          const py::array& grad_x_start, int64_t dilation, int64_t left, int activation,
+                          const MaybeArray& activated, const MaybeArray& add, const MaybeArray& add_start, int precision) {
   return by_dtype(x, "x", [&](auto zero) -> py::tuple {
     using R = decltype(zero);
-    Conv1d<R> c = conv1d_problem<R>(x, x_start, lengths, weight, y_start, dilation, left);
+    Conv1d<R> c = conv1d_problem<R>(x, x_start, lengths, weight, y_start, dilation, left, activation);
     const Rows<R> g = rows<R>(grad_y, "grad_y"), gx = rows<R>(grad_x, "grad_x", true);
-    if (g.width != c.out_channels) reject("grad_y", "a column for each output channel");
+    if (g.width != output_columns(c)) reject("grad_y", "a column for each output channel, or for each pair if gated");
     check_frames(c.y_start, c.lengths, c.batch, g.count, "grad_y");
     if (grad_x) {
       if (gx.width != c.in_channels) reject("grad_x", "a column for each input channel");
       c.grad_x_start = flat<int64_t>(grad_x_start, "grad_x_start", c.batch);
       check_frames(c.grad_x_start, c.lengths, c.batch, gx.count, "grad_x");
     }
-    py::array_t<R> grad_weight({c.out_channels, c.in_channels, c.kernel_size}), grad_bias(c.out_channels);
+    take_activated(c, activated, false);
+    if (!c.activated && c.activation != ConvActivation::kNone) reject("activated", "what the forward pass kept");
+    take_residual(c, add, add_start, c.in_channels);
+    py::array_t<R> grad_weight = empty_array<R>({c.out_channels, c.in_channels, c.kernel_size}), grad_bias(c.out_channels);
     c.grad_y = g.data;
     c.grad_y_stride = g.stride;
     c.grad_x = gx.data;
     c.grad_x_stride = gx.stride;
     c.grad_weight = grad_weight.mutable_data();
     c.grad_bias = grad_bias.mutable_data();
-    Workspace workspace(kernels<R>().conv1d_backward_workspace(c));
+    const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
+    Workspace workspace(kernels.backward_workspace(c));
     c.workspace = workspace.data();
-    without_gil([&] { kernels<R>().conv1d_backward(c); });
+    without_gil([&] { kernels.backward(c); });
     return py::make_tuple(grad_weight, grad_bias);
   });
 }
@@ -81,11 +137,15 @@ py::tuple conv1d_backward(const py::array& x, const py::array& x_start, const py
 }  // namespace
 
 void register_conv1d(py::module_& m) {
+  m.attr("CONV_ACTIVATIONS") = py::make_tuple("none", "relu", "tanh", "gated");  // as ConvActivation numbers them
   m.def("conv1d_forward", &conv1d_forward, py::arg("x"), py::arg("x_start"), py::arg("lengths"), py::arg("weight"),
-        py::arg("bias"), py::arg("y"), py::arg("y_start"), py::arg("dilation"), py::arg("left"));
+        py::arg("bias"), py::arg("y"), py::arg("y_start"), py::arg("dilation"), py::arg("left"),
+        py::arg("activation") = 0, py::arg("residual") = py::none(), py::arg("residual_start") = py::none(),
+        py::arg("activated") = py::none(), py::arg("precision") = 0);
   m.def("conv1d_backward", &conv1d_backward, py::arg("x"), py::arg("x_start"), py::arg("lengths"), py::arg("weight"),
         py::arg("grad_y"), py::arg("y_start"), py::arg("grad_x"), py::arg("grad_x_start"), py::arg("dilation"),
-        py::arg("left"));
+        py::arg("left"), py::arg("activation") = 0, py::arg("activated") = py::none(), py::arg("add") = py::none(),
+        py::arg("add_start") = py::none(), py::arg("precision") = 0);
 }
 
 }  // namespace pyseq

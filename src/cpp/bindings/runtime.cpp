@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "bindings/arrays.h"
+#include "bindings/buffers.h"
 #include "runtime/dispatch.h"
 #include "runtime/parallel.h"
 #include "runtime/probe.h"
@@ -103,6 +104,14 @@ void register_runtime(py::module_& m) {
         "Seconds of a parallel region with barriers.");
 
   m.attr("PRECISIONS") = py::make_tuple("highest", "high", "medium");  // in the order of their codes
+  m.def(
+      "empty_rows",
+      [](py::ssize_t rows, py::ssize_t width, bool single) -> py::array {
+        if (single) return empty_array<float>({rows, width});
+        return empty_array<double>({rows, width});
+      },
+      py::arg("rows"), py::arg("width"), py::arg("single"),
+      "An array (rows, width) of float32 if single, else float64, from memory that is used again. Contents irrelevant.");
   m.def("is_native", [](int precision) { return is_native(static_cast<Precision>(precision)); }, py::arg("precision"),
         "Whether kernels of the precision with this code exist here.");
 

@@ -5,31 +5,32 @@
 // Tap k is a product of rows moved by k * dilation - left with a matrix. All taps are summed in one tile of
 // registers, so no input is copied and an output row is written once. Time is cut into segments in which the
 // set of taps that fall inside the sequence is constant: no test in the tile, no work on zeros.
-// Every output is summed in one order: bias, taps from the oldest, input channels.
+// Every output is summed in one order: bias, taps from the oldest, input channels. What follows the products is done
+// to some rows at a time, while they are in the cache (conv/finish.h).
 #pragma once
 
+#include "conv/finish.h"
 #include "gemm/tile.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
 namespace {
 
-template <class R>
+template <class R, class P>
 struct Correlation {
-  int64_t batch, inputs, outputs, taps, dilation, left;
+  int64_t batch, inputs, outputs, taps, dilation, left;  // inputs: operands of P in a row
   const int64_t* lengths;    // [batch]
   const int64_t* in_start;   // [batch] first row of each sequence in `in`
-  const int64_t* out_start;
-  const R* in;               // rows of `inputs` numbers
+  const R* in;               // rows of `inputs` operands
   int64_t in_stride;
   const R* weight;           // panels of taps * inputs lines, for `outputs` columns (gemm/tile.h)
   const R* bias;             // [outputs rounded up to vectors], may be null
-  R* out;                    // rows of `outputs` numbers
-  int64_t out_stride;
+  Finish<R> finish;          // where the rows of `outputs` numbers go
 };
 
 // Rows laid out for one pass over the panels: a multiple of all tile heights, and its input stays in L1.
 constexpr int64_t kRowChunk = 96;
+constexpr int64_t kMostRows = 2 * kRowChunk;
 
 // Taps [first, last) reach rows inside a sequence, for all of its rows from the one asked for up to `end`.
 struct LiveTaps {
@@ -55,17 +56,19 @@ PYSEQ_INLINE void fetch_rows(const R* row, int64_t stride, int rows, int64_t wid
     for (int64_t j = 0; j < width; j += 64 / static_cast<int64_t>(sizeof(R))) __builtin_prefetch(row + i * stride + j);
 }
 
-// Output rows [t, t + rows) of sequence b, rows at most 2 * kRowChunk.
-template <class R>
-void correlate_rows(const Correlation<R>& c, const LiveTaps& live, int64_t b, int64_t t, int64_t rows) {
-  const R* a[2 * kRowChunk];
-  R* out[2 * kRowChunk];
+// Output rows [t, t + rows) of sequence b, rows at most kMostRows. scratch: as many rows of `outputs` numbers, where
+// the products are kept nowhere.
+template <class R, class P>
+void correlate_rows(const Correlation<R, P>& c, const LiveTaps& live, int64_t b, int64_t t, int64_t rows, R* scratch) {
+  const R* a[kMostRows];
+  R* out[kMostRows];
   const R* in = c.in + (c.in_start[b] + t + live.first * c.dilation - c.left) * c.in_stride;
   for (int64_t i = 0; i < rows; i++) {
     a[i] = in + i * c.in_stride;
-    out[i] = c.out + (c.out_start[b] + t + i) * c.out_stride;
+    out[i] = c.finish.z_row(b, t + i, scratch, i);
   }
-  RowProduct<R> p = {a, live.last - live.first, c.inputs, c.dilation * c.in_stride, nullptr, c.bias, out, c.outputs, false};
+  RowProduct<R, P> p = {a,      live.last - live.first, c.inputs, c.dilation * c.in_stride, nullptr,
+                        c.bias, out,                    c.outputs, false};
   if (p.block_stride == p.run) {  // taps lie one after the other: one long run, in the same order
     p.run *= p.blocks;
     p.blocks = 1;
@@ -78,23 +81,24 @@ void correlate_rows(const Correlation<R>& c, const LiveTaps& live, int64_t b, in
       constexpr int NV = decltype(v)::value;
       row_blocks<tile_rows(NV)>(rows, [&](int64_t row, auto mr) {
         if (column == 0) fetch_rows(newest + (row + mr) * c.in_stride, c.in_stride, mr, c.inputs);
-        row_product_tile<R, decltype(mr)::value, NV>(p, row, panel, column);
+        row_product_tile<R, decltype(mr)::value, NV, P>(p, row, panel, column);
       });
     });
   }
+  c.finish.rows(b, t, out, rows);
 }
 
 // Output rows [row0, row1), counted over all sequences.
-template <class R>
-void correlate(const Correlation<R>& c, int64_t row0, int64_t row1) {
+template <class R, class P>
+void correlate(const Correlation<R, P>& c, int64_t row0, int64_t row1, R* scratch) {
   int64_t first = 0;
   for (int64_t b = 0; b < c.batch && first < row1; first += c.lengths[b++]) {
     const int64_t stop = min_of(c.lengths[b], row1 - first);
     for (int64_t t = max_of<int64_t>(0, row0 - first); t < stop;) {
       const LiveTaps live = live_taps(c.taps, c.dilation, c.left, c.lengths[b], t);
       for (const int64_t end = min_of(live.end, stop); t < end;) {
-        const int64_t rows = end - t <= 2 * kRowChunk ? end - t : kRowChunk;
-        correlate_rows(c, live, b, t, rows);
+        const int64_t rows = end - t <= kMostRows ? end - t : kRowChunk;
+        correlate_rows(c, live, b, t, rows, scratch);
         t += rows;
       }
     }

@@ -6,6 +6,9 @@
 // A tile is some input channels under one tap by a panel of output channels; x gives scalars and grad_y vectors,
 // both where they lie. Every number is summed over sequences and frames in their order, whatever the tiles and
 // the blocks of frames are, so tiles may be shared out among any number of threads.
+//
+// Operands of another kind than numbers (P, gemm/tile.h) are pairs of neighbouring frames, made block by block; they
+// count from the first frame of a block, and a frame that is not there is zero.
 #pragma once
 
 #include "gemm/tile.h"
@@ -17,26 +20,26 @@ namespace {
 constexpr int64_t kFrameBlock = 64;  // frames a pass over the tiles: their x and grad_y stay in L1
 constexpr int kGradPanel = 4;        // vectors of output channels in a tile
 
-// sums[i][j] += sum_t x[t][i] * g[t][j]; sums is [MR][NV vectors], packed.
-template <class R, int MR, int NV>
+// sums[i][j] += sum_t x[t][i] * g[t][j], t counting operands; sums is [MR][NV vectors], packed.
+template <class R, int MR, int NV, class P>
 PYSEQ_TILE void frame_sums_tile(int64_t frames, const R* x, int64_t ldx, const R* g, int64_t ldg, R* sums) {
   constexpr int W = kLanes<R>;
   Vec<R> acc[MR][NV];
   PYSEQ_UNROLL for (int i = 0; i < MR; i++)
     PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[i][j] = load(sums + (i * NV + j) * W);
-  multiply_add<R, MR, NV, NV, 0>(acc, frames, [&](int i, int64_t t) { return x[t * ldx + i]; }, g, ldg);
+  multiply_add<R, MR, NV, NV, 0, P>(acc, frames, [&](int i, int64_t t) { return x[t * ldx + i]; }, g, ldg);
   PYSEQ_UNROLL for (int i = 0; i < MR; i++)
     PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(sums + (i * NV + j) * W, acc[i][j]);
 }
 
-// sums[j] += sum_t g[t][j]
+// sums[j] += sum_t g[t][j] over the first `columns` columns.
 template <class R, int NV>
-PYSEQ_INLINE void column_sums(int64_t frames, const R* g, int64_t ldg, R* sums) {
+PYSEQ_INLINE void column_sums(int64_t frames, const R* g, int64_t ldg, int64_t columns, R* sums) {
   constexpr int W = kLanes<R>;
   Vec<R> acc[NV];
   PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[j] = load(sums + j * W);
   for (int64_t t = 0; t < frames; t++)
-    PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[j] += load(g + t * ldg + j * W);
+    PYSEQ_UNROLL for (int j = 0; j < NV; j++) acc[j] += load_up_to(g + t * ldg + j * W, columns - j * W);
   PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(sums + j * W, acc[j]);
 }
 
@@ -55,7 +58,7 @@ class Fetch {
   int64_t part_;
 };
 
-template <class R>
+template <class R, class P>
 class WeightGradient {
  public:
   WeightGradient(const Conv1d<R>& conv, int threads, Arena& arena) : c(conv) {
@@ -63,6 +66,7 @@ class WeightGradient {
     sums_ = arena.take<R>(c.kernel_size * c.in_channels * columns);
     bias_sums_ = arena.take<R>(columns);
     strips_ = arena.take<R>(kFrameBlock * kGradPanel * W * threads);
+    windows_ = arena.take<R>(paired ? kMostPairs * window_width() * threads : 0);
   }
 
   // The part of one of `threads` threads: its tiles of grad_weight, and their columns of grad_bias.
@@ -75,17 +79,24 @@ class WeightGradient {
       memset(tile.sums, 0, static_cast<size_t>(tile.rows * tile.width) * sizeof(R));
       if (tile.bias_sums) memset(tile.bias_sums, 0, static_cast<size_t>(tile.width) * sizeof(R));
     });
-    R* strip = strips_ + kFrameBlock * kGradPanel * W * thread;
+    const Room room = {strips_ + kFrameBlock * kGradPanel * W * thread,
+                       paired ? windows_ + kMostPairs * window_width() * thread : nullptr};
     for (int64_t b = 0; b < c.batch; b++) {
       const int64_t blocks = ceil_div(c.lengths[b], kFrameBlock);
       for (int64_t q = 0; q < blocks; q++)
-        add_frames(share, b, piece_start(c.lengths[b], blocks, q), piece_start(c.lengths[b], blocks, q + 1), strip);
+        add_frames(share, b, piece_start(c.lengths[b], blocks, q), piece_start(c.lengths[b], blocks, q + 1), room);
     }
     each_tile(share, [&](const Tile& tile, auto) { write(tile); });
   }
 
  private:
   static constexpr int W = kLanes<R>;
+  static constexpr bool paired = P::size > 1;
+  static constexpr int64_t kMostPairs = kFrameBlock / P::size;
+  struct Room {  // of a thread
+    R* strip;    // [kFrameBlock][kGradPanel vectors]
+    R* window;   // [kMostPairs][window_width()]; null unless paired
+  };
   struct Share {
     int threads;
     int64_t first, last;  // tiles, counted over panels, taps and channels
@@ -127,9 +138,9 @@ class WeightGradient {
   }
 
   // Adds frames [t0, t1) of sequence b to the sums of a share.
-  void add_frames(const Share& share, int64_t b, int64_t t0, int64_t t1, R* strip) const {
+  void add_frames(const Share& share, int64_t b, int64_t t0, int64_t t1, const Room& room) const {
     const R *g = nullptr, *grad_y = c.grad_y + (c.y_start[b] + t0) * c.grad_y_stride;
-    int64_t ldg = 0, panel = -1;
+    int64_t ldg = 0, panel = -1, tap = -1;
     const int64_t rows = t1 - t0, newest = t1 + (c.kernel_size - 1) * c.dilation - c.left, tiles = share.last - share.first;
     const int64_t size = static_cast<int64_t>(sizeof(R));
     Fetch next_x(c.x + (c.x_start[b] + newest) * c.x_stride, rows * c.x_stride * size, tiles);
@@ -138,25 +149,54 @@ class WeightGradient {
       constexpr int NV = decltype(nv)::value;
       next_x.next();
       next_g.next();
+      const int64_t columns = min_of(tile.width, c.out_channels - tile.column);
       if (panel != tile.column) {
         panel = tile.column;
         g = grad_y + panel;
         ldg = c.grad_y_stride;
-        if (panel + tile.width > c.out_channels) {
-          copy_columns(g, t1 - t0, c.out_channels - panel, tile.width, strip);
-          g = strip;
+        if (paired || columns < tile.width) {
+          if (paired) pair_rows(g, c.grad_y_stride, rows, 0, rows, columns, tile.width, room.strip);
+          else copy_columns(g, rows, columns, tile.width, room.strip);
+          g = room.strip;
           ldg = tile.width;
         }
       }
-      if (tile.bias_sums) column_sums<R, NV>(t1 - t0, g, ldg, tile.bias_sums);
+      if (tile.bias_sums) column_sums<R, NV>(rows, grad_y + panel, c.grad_y_stride, columns, tile.bias_sums);
       const int64_t shift = tile.tap * c.dilation - c.left;
       const int64_t first = max_of(t0, -shift), last = min_of(t1, c.lengths[b] - shift);
       if (first >= last) return;
-      const R* x = c.x + (c.x_start[b] + first + shift) * c.x_stride + tile.row;
+      Products p = {last - first, c.x + (c.x_start[b] + first + shift) * c.x_stride, c.x_stride, g + (first - t0) * ldg, ldg};
+      if (paired) {
+        if (tap != tile.tap)
+          pair_rows(p.x, c.x_stride, rows, first - t0, last - t0, c.in_channels, window_width(), room.window);
+        tap = tile.tap;
+        p = {ceil_div(rows, P::size), room.window, window_width(), g, ldg};
+      }
       with_rows<tile_rows(NV)>(static_cast<int>(tile.rows), [&](auto mr) {
-        frame_sums_tile<R, decltype(mr)::value, NV>(last - first, x, c.x_stride, g + (first - t0) * ldg, ldg, tile.sums);
+        frame_sums_tile<R, decltype(mr)::value, NV, P>(p.count, p.x + tile.row, p.ldx, p.g, p.ldg, tile.sums);
       });
     });
+  }
+  // What a tile sums up: `count` operands a row of x and of g.
+  struct Products {
+    int64_t count;
+    const R* x;
+    int64_t ldx;
+    const R* g;
+    int64_t ldg;
+  };
+  int64_t window_width() const { return round_up(c.in_channels, W); }
+  // Operands of `frames` frames, of which [first, last) exist and lie at `rows`; `width` numbers each, of which `columns`
+  // exist.
+  void pair_rows(const R* rows, int64_t stride, int64_t frames, int64_t first, int64_t last, int64_t columns, int64_t width,
+                 R* pairs) const {
+    for (int64_t t = 0; t < frames; t += P::size)
+      for (int64_t j = 0; j < width; j += W)
+        store(pairs + t / P::size * width + j, P::join([&](int part) {
+          const int64_t at = t + part;
+          if (at < first || at >= last) return Vec<R>{};
+          return load_up_to(rows + (at - first) * stride + j, columns - j);
+        }));
   }
   // The last, partial panel of grad_y, filled up with zeros: its vectors would reach beyond a row.
   void copy_columns(const R* g, int64_t frames, int64_t columns, int64_t width, R* strip) const {
@@ -178,7 +218,7 @@ class WeightGradient {
   const Conv1d<R>& c;
   R *sums_;       // [panel][tap][in_channels][width]
   R *bias_sums_;  // [out_channels rounded up to vectors]
-  R *strips_;     // for each thread [kFrameBlock][kGradPanel vectors]
+  R *strips_, *windows_;  // for each thread, a Room
 };
 
 }  // namespace

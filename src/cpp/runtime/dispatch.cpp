@@ -88,5 +88,15 @@ const RnnKernels<float>& rnn_kernels<float>(const RnnProblem& p) noexcept {
 }
 template <>
 const RnnKernels<double>& rnn_kernels<double>(const RnnProblem&) noexcept { return kernels<double>().rnn; }
+template <>
+const Conv1dKernels<float>& conv1d_kernels<float>(const Conv1d<float>& c, Precision precision) noexcept {
+  const Kernels<float>& k = kernels<float>();
+  const bool reduced = precision == Precision::kMedium && multiplies_bfloat16 && k.conv1d_bf16.suits(c);
+  return reduced ? k.conv1d_bf16 : k.conv1d;
+}
+template <>
+const Conv1dKernels<double>& conv1d_kernels<double>(const Conv1d<double>&, Precision) noexcept {
+  return kernels<double>().conv1d;
+}
 
 }  // namespace pyseq

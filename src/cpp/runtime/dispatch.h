@@ -26,5 +26,7 @@ bool is_native(Precision precision) noexcept;
 // The kernels to run a problem with: those of its precision where they exist and suit it.
 template <class R>
 const RnnKernels<R>& rnn_kernels(const RnnProblem& problem) noexcept;
+template <class R>
+const Conv1dKernels<R>& conv1d_kernels(const Conv1d<R>& problem, Precision precision) noexcept;
 
 }  // namespace pyseq

@@ -7,7 +7,7 @@ known.
 
 from pyseq.layers.base import FlatParameters, Layer
 from pyseq.layers.chain import Chain
-from pyseq.layers.convolution import Conv1d
+from pyseq.layers.convolution import Conv1d, Memoryless
 from pyseq.layers.dense import Dense
 from pyseq.layers.dropout import Dropout
 from pyseq.layers.elman import Elman
@@ -16,11 +16,14 @@ from pyseq.layers.gru import GRU, MinGRU
 from pyseq.layers.lstm import LSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM
 from pyseq.layers.pooling import POOLINGS
 from pyseq.layers.streaming import LayerStream
+from pyseq.layers.tcn import TCN
+from pyseq.layers.wavenet import WaveNet
 
 __all__ = [
     "GRU",
     "LSTM",
     "POOLINGS",
+    "TCN",
     "Chain",
     "Conv1d",
     "CoupledLSTM",
@@ -32,7 +35,9 @@ __all__ = [
     "Layer",
     "LayerNormLSTM",
     "LayerStream",
+    "Memoryless",
     "MinGRU",
     "PeepholeLSTM",
     "ProjectedLSTM",
+    "WaveNet",
 ]

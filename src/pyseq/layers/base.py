@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -206,6 +206,11 @@ class Layer(BaseEstimator):
             yield name, self, name
 
     @property
+    def receptive_field(self) -> int | None:
+        """Frames, from first to last, that a frame of the output sees; None where that has no bound."""
+        return None
+
+    @property
     def n_parameters(self) -> int:
         """Number of trainable numbers."""
         return sum(layer.parameters_[name].size for _, layer, name in self.named_parameters())
@@ -238,6 +243,10 @@ class Layer(BaseEstimator):
                 f"{type(self).__name__} has no gradients to add to: call zero_gradients() before backward()"
             )
         self.gradients_[name] += gradient
+
+    def _add_gradients(self, gradients: Mapping[str, Any]) -> None:
+        for name, gradient in gradients.items():
+            self._add_gradient(name, gradient)
 
     def _built(self, attribute: str) -> Any:
         """An attribute that `build` sets."""

@@ -52,6 +52,13 @@ class Chain(Layer):
         """Whether every layer leaves columns where they are."""
         return all(layer.keeps_columns for layer in self.layers)
 
+    @property
+    def receptive_field(self) -> int | None:
+        """Frames, from first to last, that a frame of the output sees; None if a layer has no bound."""
+        fields = [layer.receptive_field for layer in self.layers]
+        known = [field - 1 for field in fields if field is not None]
+        return 1 + sum(known) if len(known) == len(fields) else None
+
     def build(self: ChainT, n_features: int, *, dtype: str = "float32", random_state: Any = None) -> ChainT:
         """Check the settings and build the layers in order, each for the columns of the one before it."""
         self._validate_params()

@@ -47,6 +47,11 @@ class Dense(Layer):
         self.units = units
         self.activation = activation
 
+    @property
+    def receptive_field(self) -> int:
+        """One: a frame sees itself."""
+        return 1
+
     def _initial_parameters(
         self, n_features: int, rng: np.random.Generator
     ) -> tuple[int, dict[str, NDArray[np.float64]]]:

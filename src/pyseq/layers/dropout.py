@@ -33,8 +33,22 @@ def dropout(x: Ragged, rate: float, rng: np.random.Generator | None) -> tuple[Ra
     return x.with_values(values * mask), mask
 
 
+def channel_dropout(x: Ragged, rate: float, rng: np.random.Generator | None) -> tuple[Ragged, Any]:
+    """`dropout` of whole channels: one draw for each sequence and column, the same in all its frames.
+
+    Known as spatial dropout (Tompson et al. 2015): neighbouring frames are alike, so that one zeroed alone
+    would be known from the next.
+    """
+    values = x.values
+    draws = needs_generator(rng, "dropout", rate).random((len(x), values.shape[1]), dtype=values.dtype)
+    mask = (draws >= rate) * values.dtype.type(1.0 / (1.0 - rate))
+    xp = get_namespace(values)
+    mask = xp.repeat(xp.asarray(mask), x.lengths, axis=0)
+    return x.with_values(values * mask), mask
+
+
 def dropout_backward(mask: Any, grad: Ragged) -> Ragged:
-    """Gradient of the input of `dropout`."""
+    """Gradient of the input of `dropout` and of `channel_dropout`."""
     return grad.with_values(grad.values * mask)
 
 
@@ -59,6 +73,11 @@ class Dropout(Layer):
 
     def __init__(self, rate: float = 0.5) -> None:
         self.rate = rate
+
+    @property
+    def receptive_field(self) -> int:
+        """One: a frame sees itself."""
+        return 1
 
     def _initial_parameters(
         self, n_features: int, rng: np.random.Generator

@@ -49,6 +49,11 @@ class Embedding(Layer):
         self.num_embeddings = num_embeddings
         self.dim = dim
 
+    @property
+    def receptive_field(self) -> int:
+        """One: a frame sees itself."""
+        return 1
+
     def _initial_parameters(
         self, n_features: int, rng: np.random.Generator
     ) -> tuple[int, dict[str, NDArray[np.float64]]]:

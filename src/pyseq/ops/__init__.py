@@ -8,7 +8,7 @@ from pyseq.ops.cells import (
     ProjectedWeights,
     RNNWeights,
 )
-from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
+from pyseq.ops.conv import ConvTape, causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
 from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
 from pyseq.ops.rnn import RNNMemory, rnn_backward, rnn_forward, rnn_memory
@@ -17,6 +17,7 @@ from pyseq.ops.updates import adam_update, sgd_update, squared_norm
 
 __all__ = [
     "CELLS",
+    "ConvTape",
     "Hypothesis",
     "LayerNormWeights",
     "LeakyWeights",

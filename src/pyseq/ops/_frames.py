@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyseq import _core
 from pyseq.ragged import Ragged
 
 FloatArray = NDArray[Any]
@@ -43,14 +44,22 @@ class Frames:
             total = batch * steps
             starts = self.starts
             zero = zero or bool((self.lengths < steps).any())
-        make = np.zeros if zero else np.empty
-        return Frames(make((total, width), dtype=self.rows.dtype), starts, self.lengths, self.padded)
+        if zero:
+            rows = np.zeros((total, width), dtype=self.rows.dtype)
+        else:
+            rows = empty_rows(total, width, self.rows.dtype)
+        return Frames(rows, starts, self.lengths, self.padded)
 
     def result(self) -> Any:
         """The rows in the kind the batch came in: `(B, T, width)` array or `Ragged`."""
         if self.padded is None:
             return Ragged._make(self.rows, self.starts, self.lengths)  # known to fit: nothing to check again
         return self.rows.reshape(*self.padded, self.rows.shape[1])
+
+
+def empty_rows(n: int, width: int, dtype: Any) -> FloatArray:
+    """New rows of float32 or float64, in memory that is used again: fresh pages cost as much as a product."""
+    return _core.empty_rows(n, width, dtype == np.float32)
 
 
 def check_size(name: str, shape: tuple[int, ...], dtype: Any) -> None:

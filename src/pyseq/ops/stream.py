@@ -22,7 +22,7 @@ class Stream:
 
     Stages are added in the order they run in. Each reads the frame of an earlier one, says which by its
     number, and returns the number of its own; 0 is the input. Results are those of the whole-sequence ops to
-    the bit, on the same tier and in the same precision.
+    the bit, on the same tier and in the same precision; but convolutions are always in "highest".
 
     Parameters
     ----------
