@@ -1,6 +1,7 @@
 """Estimators: the scikit-learn face of sequence models."""
 
+from pyseq.estimators._transcripts import LabelSpan, Transcript
 from pyseq.estimators.classifier import SequenceClassifier
 from pyseq.estimators.transcriber import CTCTranscriber
 
-__all__ = ["CTCTranscriber", "SequenceClassifier"]
+__all__ = ["CTCTranscriber", "LabelSpan", "SequenceClassifier", "Transcript"]
