@@ -10,6 +10,7 @@ Estimators take ragged lists of arrays and behave as scikit-learn's do::
 
 from pyseq import _openmp, ops  # noqa: F401  (_openmp first: it loads the kernels)
 from pyseq._config import config_context, get_config, set_config
+from pyseq.decoding import BeamSearch, GreedySearch, Lexicon, NGramLanguageModel
 from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator
 from pyseq.layers import (
     GRU,
@@ -37,6 +38,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "TCN",
+    "BeamSearch",
     "CTCTranscriber",
     "Chain",
     "Conv1d",
@@ -45,9 +47,12 @@ __all__ = [
     "Dropout",
     "Elman",
     "Embedding",
+    "GreedySearch",
     "LayerNormLSTM",
+    "Lexicon",
     "Memoryless",
     "MinGRU",
+    "NGramLanguageModel",
     "PeepholeLSTM",
     "ProjectedLSTM",
     "Ragged",
