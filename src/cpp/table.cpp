@@ -22,6 +22,7 @@ const KernelTable* kernel_table() noexcept {
 #endif
   fill_conv1d(table);
   fill_ctc_loss(table);
+  fill_ctc_align(table);
   fill_ctc_greedy(table);
   return &table;
 }

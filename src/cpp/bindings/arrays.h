@@ -132,5 +132,6 @@ void register_updates(py::module_& m);
 void register_rnn(py::module_& m);
 void register_conv1d(py::module_& m);
 void register_ctc(py::module_& m);
+void register_ctc_align(py::module_& m);
 
 }  // namespace pyseq
