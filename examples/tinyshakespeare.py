@@ -3,8 +3,8 @@
     python examples/tinyshakespeare.py FOLDER [--torch] [--epochs 8] [--page page.txt]
 
 FOLDER holds tinyshakespeare.txt. The first 90 % are for training, the rest for validation. The model reads
-characters through an embedding, an LSTM of 512 units and dropout. PyTorch gets the same sizes, batches, clipping
-and carried states; its time is the median of an update's, times their number.
+characters through an embedding, an LSTM of 512 units and dropout. PyTorch gets the same sizes, batches,
+clipping and carried states; its time is the median of an update's, times their number.
 """
 
 from __future__ import annotations

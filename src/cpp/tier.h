@@ -23,6 +23,7 @@ void fill_conv1d(KernelTable& table) noexcept;
 void fill_conv_step(KernelTable& table) noexcept;
 void fill_conv1d_bf16(Kernels<float>& kernels) noexcept;  // in tiers that PYSEQ_HAS_BFLOAT16
 void fill_ctc_loss(KernelTable& table) noexcept;
+void fill_ctc_align(KernelTable& table) noexcept;
 void fill_ctc_greedy(KernelTable& table) noexcept;
 void fill_ctc_beam(KernelTable& table) noexcept;
 

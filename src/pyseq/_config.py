@@ -63,8 +63,8 @@ def set_config(*, precision: str | None = None) -> None:
           (up to 1.8 times as fast), or AMX and at least 64.
 
         The lower two serve the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and
-        gru, and "medium" with AVX512-BF16 also convolutions of at least 24 channels in and out; for everything
-        else they mean "highest". In all of them sums, biases, gates and states are float32, float64 data stay
+        gru, and "medium" with AVX512-BF16 also convolutions of at least 24 channels in and out; for all else
+        they mean "highest". In all of them sums, biases, gates and states are float32, float64 data stay
         float64, and results do not depend on batch, padding or threads. A backward pass is as precise as its
         forward pass was.
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pyseq import _core
-from pyseq.ops._frames import FloatArray, Frames, IntArray, as_frames
+from pyseq.ops._ctc_input import (
+    Labels,
+    Targets,
+    gradient_frames,
+    read_problem,
+)
+from pyseq.ops._ctc_options import CtcOptions, read_options
+from pyseq.ops._frames import FloatArray, Frames
 from pyseq.ragged import Ragged
 
 __all__ = ["ctc_loss", "ctc_loss_and_grad"]
-
-Targets = ArrayLike | Sequence[ArrayLike] | Ragged
 
 
 def ctc_loss(
@@ -25,7 +28,15 @@ def ctc_loss(
     input_lengths: ArrayLike | None = None,
     target_lengths: ArrayLike | None = None,
     blank: int = 0,
-) -> FloatArray:
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    label_priors: ArrayLike | None = None,
+    prior_scale: float = 1.0,
+    reduction: str = "none",
+    zero_infinity: bool = False,
+) -> Any:
     """Negative log-probability of each target, summed over its alignments [1]_.
 
     Parameters
@@ -41,23 +52,58 @@ def ctc_loss(
         Labels of each target; all L if not given. Only with a (B, L) array.
     blank : int
         The class that separates labels and is dropped.
+    sample_weight : array of shape (B,), optional
+        Factor of each sequence's loss, not negative.
+    class_weight : array of shape (C,), optional
+        Weights of the classes, not negative: a loss counts by the mean weight of its target's labels, that of
+        an empty target by the weight of the blank.
+    label_smoothing : float, default=0.0
+        Part of the loss, from 0 to below 1, that asks for the uniform distribution in every frame [2]_, [3]_.
+    focal_gamma : float, default=0.0
+        Above 0, sequences that are already probable count less [4]_; 2 is usual.
+    label_priors : array of shape (C,), optional
+        Probabilities of the classes over all frames, by which alignments are divided: with those of the model
+        itself, the blank loses its lead and labels last as long as they are heard [5]_.
+    prior_scale : float, default=1.0
+        Power of the priors; [5]_ used 0.2 to 0.3.
+    reduction : {"none", "sum", "mean", "mean_per_label"}, default="none"
+        The losses, their sum, their sum over B, or the mean over B of losses over their numbers of labels, at
+        least 1 (what PyTorch calls "mean").
+    zero_infinity : bool, default=False
+        Count a target without alignment as a loss of 0.
 
     Returns
     -------
-    losses : array of shape (B,)
+    losses : array of shape (B,), or float
         In the dtype of `logits`. inf where no alignment exists: too few frames (each label needs one, and a
-        repeated label one more), or a class that is needed has a logit of -inf. NaN where a logit is NaN.
+        repeated label one more), or a class that is needed has a logit of -inf. NaN where a logit is NaN. A
+        float unless `reduction` is "none".
 
     Raises
     ------
     TypeError
         If `logits` are not real numbers, or targets or lengths are not integers.
     ValueError
-        If shapes or lengths do not fit, or a target holds the blank or no class.
+        If shapes or lengths do not fit, a target holds the blank or no class, or an option is out of range.
+
+    Notes
+    -----
+    With p_t = softmax(logits_t), priors q to the power a, and u_t uniform over the classes of frame t whose
+    logits are not -inf::
+
+        n    = -log sum over alignments of prod_t p_t[k_t] / q[k_t]**a
+        l    = (1 - label_smoothing) n - label_smoothing sum_t sum_k u_t[k] log p_t[k]
+        loss = sample_weight mean_i(class_weight[target_i]) (1 - exp(-l))**focal_gamma l
 
     References
     ----------
     .. [1] Graves, Fernandez, Gomez, Schmidhuber: Connectionist temporal classification, ICML 2006.
+    .. [2] Szegedy et al.: Rethinking the Inception architecture for computer vision, CVPR 2016.
+    .. [3] Kim, Seltzer, Li, Zhao: Improved training for online end-to-end speech recognition systems,
+       Interspeech 2018.
+    .. [4] Feng, Yao, Zhang: Focal CTC loss for Chinese optical character recognition on unbalanced datasets,
+       Complexity 2019; Lin et al.: Focal loss for dense object detection, ICCV 2017.
+    .. [5] Huang et al.: Less peaky and more accurate CTC forced alignment by label priors, ICASSP 2024.
 
     Examples
     --------
@@ -68,8 +114,21 @@ def ctc_loss(
     >>> round(float(np.exp(-loss[0])), 6)
     0.333333
     """
-    frames, labels, blank = _problem(logits, targets, input_lengths, target_lengths, blank)
-    return _loss(frames, labels, blank, None)
+    frames, labels, blank = read_problem(logits, targets, input_lengths, target_lengths, blank)
+    options = read_options(
+        frames,
+        labels,
+        blank,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        label_smoothing=label_smoothing,
+        focal_gamma=focal_gamma,
+        label_priors=label_priors,
+        prior_scale=prior_scale,
+        reduction=reduction,
+        zero_infinity=zero_infinity,
+    )
+    return options.losses(_loss(frames, labels, blank, None, options))
 
 
 def ctc_loss_and_grad(
@@ -79,25 +138,40 @@ def ctc_loss_and_grad(
     input_lengths: ArrayLike | None = None,
     target_lengths: ArrayLike | None = None,
     blank: int = 0,
-) -> tuple[FloatArray, Any]:
-    """Losses as :func:`ctc_loss` and the gradient of each with respect to its logits.
+    out: Any = None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    label_priors: ArrayLike | None = None,
+    prior_scale: float = 1.0,
+    reduction: str = "none",
+    zero_infinity: bool = False,
+) -> tuple[Any, Any]:
+    """Losses as :func:`ctc_loss` and the gradient of each, or of their reduction, with respect to the logits.
 
     Parameters
     ----------
     logits, targets, input_lengths, target_lengths, blank
         As for :func:`ctc_loss`.
+    out : array of shape (B, T, C), or packed Ragged of the lengths of `logits`, optional
+        Where the gradient goes, of the dtype of `logits` and C-contiguous: memory used again costs no time to
+        get. It may be `logits` itself, which are then overwritten.
+    sample_weight, class_weight, label_smoothing, focal_gamma, label_priors, prior_scale, reduction, \
+    zero_infinity
+        As for :func:`ctc_loss`.
 
     Returns
     -------
-    losses : array of shape (B,)
+    losses : array of shape (B,), or float
     grad_logits : array of shape (B, T, C), or Ragged, as `logits` is
-        Softmax minus the posterior of each class. 0 beyond a sequence's length and where the loss is inf, NaN
-        where it is NaN.
+        `out` if that is given. Softmax minus the posterior of each class, where no option asks for more. 0
+        beyond a sequence's length and where the loss is inf, NaN where it is NaN.
 
     Raises
     ------
     TypeError, ValueError
-        As :func:`ctc_loss`.
+        As :func:`ctc_loss`, and where `out` has not the type, dtype, shape or layout that is expected.
 
     Examples
     --------
@@ -107,20 +181,28 @@ def ctc_loss_and_grad(
     >>> grad.shape, abs(float(grad.sum())) < 1e-9
     ((1, 2, 3), True)
     """
-    frames, labels, blank = _problem(logits, targets, input_lengths, target_lengths, blank)
-    grad = frames.like(frames.width)
-    return _loss(frames, labels, blank, grad), grad.result()
+    frames, labels, blank = read_problem(logits, targets, input_lengths, target_lengths, blank)
+    options = read_options(
+        frames,
+        labels,
+        blank,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        label_smoothing=label_smoothing,
+        focal_gamma=focal_gamma,
+        label_priors=label_priors,
+        prior_scale=prior_scale,
+        reduction=reduction,
+        zero_infinity=zero_infinity,
+    )
+    grad = gradient_frames(frames, out)
+    losses = _loss(frames, labels, blank, grad, options)
+    options.focus(losses, grad)
+    return options.losses(losses), grad.result() if out is None else out
 
 
-class _Labels(NamedTuple):
-    """All targets one after the other; sequence b is `flat[starts[b] : starts[b] + lengths[b]]`."""
-
-    flat: IntArray
-    starts: IntArray
-    lengths: IntArray
-
-
-def _loss(frames: Frames, labels: _Labels, blank: int, grad: Frames | None) -> FloatArray:
+def _loss(frames: Frames, labels: Labels, blank: int, grad: Frames | None, options: CtcOptions) -> FloatArray:
+    """The kernel's losses; gradients are scaled already, but for focal weighting."""
     losses: FloatArray = _core.ctc_loss(
         frames.rows,
         frames.starts,
@@ -131,121 +213,8 @@ def _loss(frames: Frames, labels: _Labels, blank: int, grad: Frames | None) -> F
         blank,
         None if grad is None else grad.rows,
         None if grad is None else grad.starts,
+        options.class_bias,
+        None if options.factors is None else options.factors.astype(frames.rows.dtype),
+        options.label_smoothing,
     )
     return losses
-
-
-def _problem(
-    logits: ArrayLike | Ragged,
-    targets: Targets,
-    input_lengths: ArrayLike | None,
-    target_lengths: ArrayLike | None,
-    blank: int,
-) -> tuple[Frames, _Labels, int]:
-    frames = _logits(logits, input_lengths, "input_lengths")
-    blank = _check_blank(blank, frames.width)
-    labels = _labels(targets, target_lengths, len(frames.lengths))
-    at = _core.ctc_first_bad_label(*labels, frames.width, blank)
-    if at >= 0:
-        # the sequence that holds this place; empty ones may share a start
-        inside = (labels.starts <= at) & (at < labels.starts + labels.lengths)
-        b = int(np.argmax(inside))
-        label = int(labels.flat[at])
-        what = "which is the blank" if label == blank else f"expected a class from 0 to {frames.width - 1}"
-        raise ValueError(f"targets[{b}][{at - int(labels.starts[b])}] is {label}, {what}")
-    return frames, labels, blank
-
-
-def _logits(logits: ArrayLike | Ragged, lengths: ArrayLike | None, lengths_name: str) -> Frames:
-    frames = as_frames(logits, lengths, name="logits", lengths_name=lengths_name)
-    if frames.rows.ndim != 2:
-        raise ValueError(
-            "logits is a Ragged of single numbers, expected frames with one number for each class"
-        )
-    return frames
-
-
-def _check_blank(blank: Any, classes: int) -> int:
-    try:
-        index = operator.index(blank)
-    except TypeError:
-        raise TypeError(f"blank is {blank!r}, expected an int") from None
-    if not 0 <= index < classes:
-        raise ValueError(f"blank is {index}, expected one of the {classes} classes of logits, counted from 0")
-    return index
-
-
-def _labels(targets: Targets, target_lengths: ArrayLike | None, batch: int) -> _Labels:
-    if isinstance(targets, Ragged):
-        labels = _ragged_labels(targets, target_lengths)
-    elif target_lengths is None and _is_list(targets):
-        labels = _listed_labels(targets)
-    else:
-        labels = _padded_labels(targets, target_lengths)
-    if len(labels.lengths) != batch:
-        raise ValueError(f"targets has {len(labels.lengths)} sequences, expected {batch} as in logits")
-    return labels
-
-
-def _is_list(targets: Any) -> bool:
-    return isinstance(targets, (list, tuple)) or (isinstance(targets, np.ndarray) and targets.dtype == object)
-
-
-def _ragged_labels(targets: Ragged, target_lengths: ArrayLike | None) -> _Labels:
-    if target_lengths is not None:
-        raise ValueError("target_lengths must be None when targets is a Ragged, which has its own")
-    flat = targets.buffer
-    if flat.ndim == 2 and flat.shape[1] == 1:
-        flat = flat[:, 0]
-    if flat.ndim != 1:
-        raise ValueError(f"targets has {flat.shape[1]} features, expected a Ragged of single labels")
-    return _Labels(_check_integers(flat, "targets"), targets.starts, targets.lengths)
-
-
-def _listed_labels(targets: Any) -> _Labels:
-    arrays = [np.asarray(target) for target in targets]
-    for b, array in enumerate(arrays):
-        if array.ndim != 1:
-            raise ValueError(f"targets[{b}] has shape {array.shape}, expected one dimension")
-        if array.dtype.kind not in "iu":
-            if array.size:
-                raise TypeError(f"targets[{b}] has dtype {array.dtype}, expected integers")
-            arrays[b] = array.astype(np.int64)  # an empty list has no dtype of its own
-    lengths = np.array([len(array) for array in arrays], dtype=np.int64)
-    flat = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
-    return _Labels(_check_integers(flat, "targets"), np.cumsum(lengths) - lengths, lengths)
-
-
-def _padded_labels(targets: Any, target_lengths: ArrayLike | None) -> _Labels:
-    array = np.asarray(targets)
-    if array.ndim != 2:
-        raise ValueError(
-            f"targets has shape {array.shape}, expected (batch, labels) or a list of label sequences"
-        )
-    batch, room = array.shape
-    flat = _check_integers(array, "targets").reshape(batch * room)
-    starts = np.arange(batch, dtype=np.int64) * room
-    if target_lengths is None:
-        return _Labels(flat, starts, np.full(batch, room, dtype=np.int64))
-    lengths = _check_integers(np.asarray(target_lengths), "target_lengths").astype(np.int64, copy=False)
-    if lengths.shape != (batch,):
-        raise ValueError(
-            f"target_lengths has shape {lengths.shape}, expected ({batch},): one for each target"
-        )
-    wrong = (lengths < 0) | (lengths > room)
-    if wrong.any():
-        b = int(np.argmax(wrong))
-        what = "which is negative" if lengths[b] < 0 else f"but targets has room for {room} labels"
-        raise ValueError(f"target_lengths[{b}] is {lengths[b]}, {what}")
-    return _Labels(flat, starts, lengths)
-
-
-def _check_integers(array: NDArray[Any], name: str) -> IntArray:
-    """Contiguous int32 or int64; wider unsigned numbers wrap to negative ones, which are then refused."""
-    if array.dtype.kind not in "iu":
-        if array.size:
-            raise TypeError(f"{name} has dtype {array.dtype}, expected integers")
-        array = array.astype(np.int64)
-    if array.dtype != np.int32 and array.dtype != np.int64:
-        array = array.astype(np.int64)
-    return np.ascontiguousarray(array)
