@@ -7,7 +7,7 @@ from helpers import assert_close, random_lengths, random_padded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyseq.ops.ctc import Hypothesis, ctc_decode
+from pyseq.ops.ctc_decode import Hypothesis, ctc_decode
 from pyseq.ragged import Ragged
 
 

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from pyseq.ops.ctc import ctc_decode, ctc_loss, ctc_loss_and_grad
+from pyseq.ops.ctc import ctc_loss, ctc_loss_and_grad
+from pyseq.ops.ctc_decode import ctc_decode
 from pyseq.ragged import Ragged
 
 LOGITS = np.zeros((3, 6, 5), dtype=np.float32)

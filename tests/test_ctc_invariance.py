@@ -8,7 +8,8 @@ import pytest
 from helpers import assert_same_bits, random_lengths, random_padded
 from threadpoolctl import threadpool_limits
 
-from pyseq.ops.ctc import ctc_decode, ctc_loss, ctc_loss_and_grad
+from pyseq.ops.ctc import ctc_loss, ctc_loss_and_grad
+from pyseq.ops.ctc_decode import ctc_decode
 from pyseq.ragged import Ragged
 
 # batch, steps, labels, classes: alphas kept or computed twice; short rows or long; sums by class or by slot

@@ -16,7 +16,7 @@ PYTHON_LEVELS = [
     {"_config", "_openmp"},
     {"ragged", "_ragged_input", "_ragged_layout", "_tokens"},
     {"ops", "metrics", "datasets", "plotting"},
-    {"layers"},
+    {"layers", "decoding"},
     {"training"},
     {"estimators"},
     {"__init__"},
@@ -30,6 +30,7 @@ CPP_LEVELS = [
     {"simd"},
     {"gemm", "optim"},
     {"rnn", "conv", "ctc"},
+    {"decoding"},  # runs kernels through the table alone
     {"table.cpp", "stream"},
     {"bindings"},
 ]

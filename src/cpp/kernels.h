@@ -185,8 +185,54 @@ struct CtcGreedy {
   const int64_t* out_start;  // [batch] where the labels of each sequence go; room for lengths[b] of them
   int32_t* labels;           // at out_start[b]: out_lengths[b] labels
   int64_t* frames;           // same layout: first frame of each label
+  int64_t* ends;             // same layout: frame after the last of each label
+  float* log_probs;          // same layout: log-probability of the label, summed over its frames
   int64_t* out_lengths;      // [batch]
   R* scores;                 // [batch] sum over frames of log softmax of the best class
+};
+
+// One frame of a prefix beam search. An entry of the beam is a prefix, a sequence of labels, with the logarithms of
+// the probability of its alignments so far that end in a blank and of those that end in its last label. Its score is
+// the logarithm of their sum; what other sources say of a prefix (a language model) is part of both.
+//   kept      blank' = (blank + label) p(blank)
+//             label' = label p(last) + (parent's score, or its blank if it ends in the same label) gain p(last)
+//   extended  label' = (score, or blank if the label repeats the last one) row[label] p(label)
+// The `width` best of all kept and extended prefixes stay, best first come first: of equal scores, kept prefixes
+// precede extended ones, these in the order of the prefix they extend, then of their label.
+constexpr double kNoScore = -1e30;  // the logarithm of 0: finite, so that differences are
+constexpr int64_t beam_room(int64_t width) { return (width + 15) / 16 * 16; }  // numbers in an array of entries
+
+template <class R>
+struct BeamScores {
+  R* blank;  // [beam_room(width)] aligned to 64 bytes
+  R* label;  // likewise
+};
+
+template <class R>
+struct CtcBeamFrame {
+  int64_t classes, blank, width;
+  R least;                      // labels of a smaller log-probability extend nothing, unless the frame has no larger
+  const R* logits;              // [classes]
+  int64_t count;                // entries, at most width
+  BeamScores<R> now;            // up to beam_room: kNoScore beyond count
+  const int32_t* last;          // [beam_room(width)] last label; the blank for the empty prefix
+  const int32_t* parent;        // [count] entry of the prefix without its last label, or -1
+  const int32_t* first_child;   // [count] an entry whose parent this is, or -1
+  const int32_t* next_child;    // [count] another entry of the same parent, or -1
+  const R* gain;                // [beam_room(width)] what other sources added with the last label
+  const float* const* rows;     // [count] each [classes]: what they would add with each label; may be null: nothing
+  const float* row_most;        // [count] the largest number of each row; null where rows is
+  BeamScores<R> next;           // out, up to beam_room(width); relative to the best score
+  int32_t* from;                // out, [width] which entry an entry was
+  int32_t* label;               // out, [width] the label that extends it, or -1: kept
+  void* workspace;
+};
+
+template <class R>
+struct BeamFrameResult {
+  int64_t count;      // entries after the frame; -1 if its softmax is NaN: nothing is written then
+  R best;             // score that the new ones are relative to
+  R log_denominator;  // log p(c) = logits[c] - log_denominator
 };
 
 // ------------------------------------------------------------------------------- dense, embedding, updates
@@ -286,6 +332,8 @@ struct Kernels {
   int64_t (*ctc_loss_workspace)(const CtcLoss<R>&) noexcept;
   void (*ctc_loss)(const CtcLoss<R>&) noexcept;
   void (*ctc_greedy)(const CtcGreedy<R>&) noexcept;
+  int64_t (*ctc_beam_workspace)(const CtcBeamFrame<R>&) noexcept;
+  BeamFrameResult<R> (*ctc_beam_frame)(const CtcBeamFrame<R>&) noexcept;
 
   int64_t (*dense_workspace)(const Dense<R>&) noexcept;
   void (*dense_forward)(const Dense<R>&) noexcept;

@@ -24,6 +24,7 @@ const KernelTable* kernel_table() noexcept {
   fill_conv_step(table);
   fill_ctc_loss(table);
   fill_ctc_greedy(table);
+  fill_ctc_beam(table);
   return &table;
 }
 

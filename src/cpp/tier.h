@@ -21,6 +21,7 @@ void fill_conv1d(KernelTable& table) noexcept;
 void fill_conv_step(KernelTable& table) noexcept;
 void fill_ctc_loss(KernelTable& table) noexcept;
 void fill_ctc_greedy(KernelTable& table) noexcept;
+void fill_ctc_beam(KernelTable& table) noexcept;
 
 }  // namespace PYSEQ_TIER
 }  // namespace pyseq

@@ -66,7 +66,8 @@ py::array ctc_loss(const py::array& logits, const py::array& start, const py::ar
   });
 }
 
-// labels and frames of all sequences, sequence b from out_start[b] on; how many each has; scores.
+// labels, first frames, ends and log-probabilities of all sequences, sequence b from out_start[b] on; how many each
+// has; scores.
 py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::array& lengths,
                      const py::array& out_start, int64_t blank) {
   return by_dtype(logits, "logits", [&](auto zero) -> py::tuple {
@@ -87,14 +88,17 @@ py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::
     for (int64_t b = 0; b < p.batch; b++) total += p.lengths[b];
     check_frames(p.out_start, p.lengths, p.batch, total, "out_start");
     py::array_t<int32_t> labels(total);
-    py::array_t<int64_t> frames(total), counts(p.batch);
+    py::array_t<int64_t> frames(total), ends(total), counts(p.batch);
+    py::array_t<float> log_probs(total);
     py::array_t<R> scores(p.batch);
     p.labels = labels.mutable_data();
     p.frames = frames.mutable_data();
+    p.ends = ends.mutable_data();
+    p.log_probs = log_probs.mutable_data();
     p.out_lengths = counts.mutable_data();
     p.scores = scores.mutable_data();
     without_gil([&] { kernels<R>().ctc_greedy(p); });
-    return py::make_tuple(labels, frames, counts, scores);
+    return py::make_tuple(labels, frames, ends, log_probs, counts, scores);
   });
 }
 

@@ -10,4 +10,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   pyseq::register_conv1d(m);
   pyseq::register_stream(m);
   pyseq::register_ctc(m);
+  pyseq::register_decoding(m);
+  pyseq::register_language(m);
 }

@@ -20,11 +20,49 @@ PYSEQ_INLINE int64_t find_number(const R* x, int64_t C, R value) {
   return -1;
 }
 
+// The labels of one sequence, as runs of frames.
+template <class R>
+class Runs {
+ public:
+  Runs(const CtcGreedy<R>& p, int64_t b)
+      : blank_(p.blank), previous_(p.blank), labels_(p.labels + p.out_start[b]), frames_(p.frames + p.out_start[b]),
+        ends_(p.ends + p.out_start[b]), log_probs_(p.log_probs + p.out_start[b]) {}
+
+  // Frame t is of class `best`, with probability 1 / denominator.
+  PYSEQ_INLINE void add(int64_t t, int64_t best, R denominator) {
+    if (best != previous_) {
+      if (previous_ != blank_) finish(t);
+      if (best != blank_) {
+        labels_[count_] = static_cast<int32_t>(best);
+        frames_[count_] = t;
+        run_ = LogProduct();
+      }
+      previous_ = best;
+    }
+    if (best == blank_) return;
+    run_.add(0, static_cast<double>(denominator));
+    if (t % 16 == 15) run_.settle();
+  }
+  int64_t count(int64_t length) {
+    if (previous_ != blank_) finish(length);
+    return count_;
+  }
+
+ private:
+  void finish(int64_t t) {
+    ends_[count_] = t;
+    log_probs_[count_++] = static_cast<float>(-run_.value());
+  }
+  int64_t blank_, previous_, count_ = 0;
+  int32_t* labels_;
+  int64_t *frames_, *ends_;
+  float* log_probs_;
+  LogProduct run_;
+};
+
 template <class R>
 void decode_sequence(const CtcGreedy<R>& p, int64_t b) {
-  int32_t* labels = p.labels + p.out_start[b];
-  int64_t* frames = p.frames + p.out_start[b];
-  int64_t count = 0, previous = p.blank;
+  Runs<R> runs(p, b);
   LogProduct denominator;  // the best class is at the top of its row: its log softmax is -log(sum)
   for (int64_t t = 0; t < p.lengths[b]; t++) {
     const R* x = p.logits + (p.x_start[b] + t) * p.logits_stride;
@@ -35,14 +73,9 @@ void decode_sequence(const CtcGreedy<R>& p, int64_t b) {
       r = exp_row<R>(x, p.classes, nullptr);
     denominator.add(0, static_cast<double>(r.sum));
     if (t % 16 == 15) denominator.settle();
-    const int64_t best = r.sum == r.sum ? find_number(x, p.classes, r.top) : p.blank;
-    if (best != previous && best != p.blank) {
-      labels[count] = static_cast<int32_t>(best);
-      frames[count++] = t;
-    }
-    previous = best;
+    runs.add(t, r.sum == r.sum ? find_number(x, p.classes, r.top) : p.blank, r.sum);
   }
-  p.out_lengths[b] = count;
+  p.out_lengths[b] = runs.count(p.lengths[b]);
   p.scores[b] = static_cast<R>(-denominator.value());
 }
 

@@ -9,7 +9,8 @@ from pyseq.ops.cells import (
     RNNWeights,
 )
 from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
-from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
+from pyseq.ops.ctc import ctc_loss, ctc_loss_and_grad
+from pyseq.ops.ctc_decode import Hypothesis, ctc_decode
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
 from pyseq.ops.rnn import RNNMemory, rnn_backward, rnn_forward, rnn_memory
 from pyseq.ops.stream import Stream

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: loss, gradient and greedy decoding."""
+"""Connectionist temporal classification: loss and gradient."""
 
 from __future__ import annotations
 
@@ -13,27 +13,9 @@ from pyseq import _core
 from pyseq.ops._frames import FloatArray, Frames, IntArray, as_frames
 from pyseq.ragged import Ragged
 
-__all__ = ["Hypothesis", "ctc_decode", "ctc_loss", "ctc_loss_and_grad"]
+__all__ = ["ctc_loss", "ctc_loss_and_grad"]
 
 Targets = ArrayLike | Sequence[ArrayLike] | Ragged
-
-
-class Hypothesis(NamedTuple):
-    """What a decoder reads in one sequence.
-
-    Attributes
-    ----------
-    labels : int64 array of shape (n_labels,)
-        Classes, blanks dropped and repeats merged.
-    score : float
-        Log-probability of the best path: the sum over frames of the log-softmax of the chosen class.
-    frames : int64 array of shape (n_labels,)
-        Frame on which each label begins.
-    """
-
-    labels: NDArray[np.int64]
-    score: float
-    frames: NDArray[np.int64]
 
 
 def ctc_loss(
@@ -128,61 +110,6 @@ def ctc_loss_and_grad(
     frames, labels, blank = _problem(logits, targets, input_lengths, target_lengths, blank)
     grad = frames.like(frames.width)
     return _loss(frames, labels, blank, grad), grad.result()
-
-
-def ctc_decode(
-    logits: ArrayLike | Ragged,
-    *,
-    lengths: ArrayLike | None = None,
-    blank: int = 0,
-    beam_width: int = 1,
-) -> list[Hypothesis]:
-    """Greedy decoding: the best class of every frame, repeats merged, blanks dropped.
-
-    Parameters
-    ----------
-    logits : array of shape (B, T, C), or Ragged of B sequences of C features
-        Unnormalised scores, float32 or float64. Equal scores go to the lower class; a frame with NaN counts
-        as blank and makes the score NaN.
-    lengths : array of shape (B,), optional
-        Frames of each sequence; all T if not given. Must be None for a Ragged.
-    blank : int
-        The class that separates labels and is dropped.
-    beam_width : int
-        1: greedy, the only decoder there is.
-
-    Returns
-    -------
-    hypotheses : list of B Hypothesis
-        Each with `labels`, `score` and the `frames` on which the labels begin.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`ctc_loss`; ValueError for another `beam_width`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pyseq.ops.ctc import ctc_decode
-    >>> best = np.array([0, 2, 2, 0, 2, 1])
-    >>> hypothesis = ctc_decode(np.eye(3)[best][np.newaxis])[0]
-    >>> hypothesis.labels, hypothesis.frames
-    (array([2, 2, 1]), array([1, 4, 5]))
-    """
-    if beam_width != 1:
-        raise ValueError(f"beam_width is {beam_width!r}, expected 1: only greedy decoding is available")
-    frames = _logits(logits, lengths, "lengths")
-    blank = _check_blank(blank, frames.width)
-    starts = np.cumsum(frames.lengths) - frames.lengths
-    labels, begins, counts, scores = _core.ctc_greedy(
-        frames.rows, frames.starts, frames.lengths, starts, blank
-    )
-    labels = labels.astype(np.int64)
-    return [
-        Hypothesis(labels[start : start + count], score, begins[start : start + count])
-        for start, count, score in zip(starts.tolist(), counts.tolist(), scores.tolist(), strict=True)
-    ]
 
 
 class _Labels(NamedTuple):

@@ -1,0 +1,291 @@
+// One frame of a CTC prefix beam search: which prefixes stay, and with which scores.
+//
+// Prefixes are unique, so two ways of writing one meet in a single place: an entry, and the extension by its last
+// label of the entry that is its parent. That sum is formed over entries as vectors; nothing is hashed.
+//
+// Pruning loses nothing. Once `width` candidates are known, the worst of the best so far is a threshold that an
+// extension must exceed. It removes most classes before any prefix is looked at, and most prefixes before any class is.
+#include "ctc/log_sum.h"
+#include "ctc/softmax.h"
+#include "simd/compress.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+constexpr double kDead = kNoScore / 2;  // scores below are those of nothing
+
+// Numbers of a row of other sources, which is float32 always.
+PYSEQ_INLINE Vec<float> gather_row(const float* row, IntVec<float> at) { return gather(row, at); }
+PYSEQ_INLINE Vec<double> gather_row(const float* row, IntVec<double> at) {
+  Vec<double> v;
+  PYSEQ_UNROLL for (int i = 0; i < kLanes<double>; i++) v[i] = row[at[i]];
+  return v;
+}
+
+template <class R>
+PYSEQ_INLINE IntVec<R> load_entries(const int32_t* p) {
+  if constexpr (sizeof(R) == 4) {
+    return load_ints<R>(p);
+  } else {
+    IntVec<R> v;
+    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) v[i] = p[i];
+    return v;
+  }
+}
+
+template <class R>
+class Frame {
+ public:
+  // Cuts the workspace of p, or counts its bytes over a null one.
+  Frame(const CtcBeamFrame<R>& frame, int64_t* bytes) : p(frame) {
+    Arena arena(frame.workspace);
+    const int64_t room = beam_room(p.width), classes = round_up(p.classes, W) + W;
+    total = arena.take<R>(room);
+    stay = arena.take<R>(room);
+    stay_blank = arena.take<R>(room);
+    stay_label = arena.take<R>(room);
+    class_score = arena.take<R>(classes);
+    class_id = arena.take<Int>(classes);
+    // `add_extensions` cuts at three widths, and adds at most all classes before it looks
+    const int64_t candidates = 3 * room + classes + 2 * W;
+    score = arena.take<R>(candidates);
+    from = arena.take<Int>(candidates);
+    label = arena.take<Int>(candidates);
+    *bytes = arena.used();
+  }
+
+  BeamFrameResult<R> run() {
+    const RowSum<R> row = sum_of_row();
+    if (!(row.sum == row.sum)) return {-1, R(0), R(0)};
+    denominator = row.top + static_cast<R>(__builtin_log(static_cast<double>(row.sum)));
+    least = min_of(p.least, row.top - denominator);
+    sum_entries();
+    keep_entries();
+    choose_classes();
+    add_extensions();
+    if (size > p.width) cut();
+    return {size, write_entries(), denominator};
+  }
+
+ private:
+  static constexpr int W = kLanes<R>;
+  using Int = Int_t<R>;
+
+  RowSum<R> sum_of_row() const {
+    RowSum<R> r;
+    if (!with_short_row<R>(p.classes, [&](auto vectors) {
+          r = short_row<decltype(vectors)::value, R>(p.logits, p.classes, nullptr, nullptr);
+        }))
+      r = exp_row<R>(p.logits, p.classes, nullptr);
+    return r;
+  }
+
+  // Scores of the entries, and the largest that an extension can have before its class is counted.
+  void sum_entries() {
+    Vec<R> most = splat(R(kNoScore));
+    for (int64_t j = 0; j < p.count; j += W) {
+      const Vec<R> sum = log_add<R>(load(p.now.blank + j), load(p.now.label + j));
+      store(total + j, sum);
+      most = vmax(most, sum);
+    }
+    best_before = max_tree<R>(most);
+    if (!p.rows) return;
+    best_before = R(kNoScore);
+    for (int64_t i = 0; i < p.count; i++) best_before = max_of(best_before, total[i] + static_cast<R>(p.row_most[i]));
+  }
+
+  // Candidates that are entries already, with what reaches them from their parents.
+  void keep_entries() {
+    const Vec<R> none = splat(R(kNoScore)), of_blank = splat(p.logits[p.blank] - denominator);
+    size = 0;
+    R worst = -R(kNoScore);
+    for (int64_t j = 0; j < p.count; j += W) {
+      const Vec<R> step = gather(p.logits, load_entries<R>(p.last + j)) - denominator;
+      const int64_t end = min_of<int64_t>(j + W, p.count);
+      R arriving[W];
+      store(arriving, none);
+      for (int64_t i = j; i < end; i++) {
+        const int32_t parent = p.parent[i];
+        if (parent >= 0 && step[i - j] >= least)
+          arriving[i - j] = (p.last[parent] == p.last[i] ? p.now.blank[parent] : total[parent]) + p.gain[i];
+      }
+      const Vec<R> blank = vmax(none, load(total + j) + of_blank);
+      const Vec<R> label = vmax(none, log_add<R>(load(p.now.label + j), load(arriving)) + step);
+      const Vec<R> sum = log_add<R>(blank, label);
+      store(stay_blank + j, blank);
+      store(stay_label + j, label);
+      store(stay + j, sum);
+      for (int64_t i = j; i < end; i++) {
+        if (sum[i - j] < R(kDead)) continue;
+        score[size] = sum[i - j];
+        from[size] = static_cast<Int>(i);
+        label_of(size++) = -1;
+        worst = min_of(worst, R(sum[i - j]));
+      }
+    }
+    threshold = size == p.width ? worst : R(kDead);
+  }
+  Int& label_of(int64_t candidate) { return label[candidate]; }
+
+  // Labels that may extend a prefix: not too improbable, and enough to bring the best of all beyond the threshold.
+  void choose_classes() {
+    const Vec<R> need = splat(max_of(threshold - best_before, just_below(least))), shift = splat(denominator);
+    const Vec<R> never = splat(-static_cast<R>(__builtin_inf()));
+    const IntVec<R> lanes = lane_numbers<R>();
+    Vec<R> most = never;
+    classes = 0;
+    for (int64_t c = 0; c < p.classes; c += W) {
+      const int64_t left = p.classes - c;
+      Vec<R> v = left >= W ? load(p.logits + c) : first_n<R>(load_n(p.logits + c, static_cast<int>(left)),
+                                                            static_cast<int>(left), never);
+      v -= shift;
+      uint32_t bits = bits_above(v, need);
+      if (p.blank - c >= 0 && p.blank - c < W) bits &= ~(1u << (p.blank - c));
+      if (!bits) continue;
+      compress_to(class_score + classes, v, bits);
+      compress_to(class_id + classes, lanes + static_cast<Int>(c), bits);
+      classes += __builtin_popcount(bits);
+      most = vmax(most, v);
+    }
+    best_class = max_tree<R>(most);
+    store(class_score + classes, never);
+    store_ints<R>(class_id + classes, IntVec<R>{});
+  }
+  // A bound that x itself is above.
+  static R just_below(R x) { return x - max_of(R(1), max_of(x, -x)) * (sizeof(R) == 4 ? R(1e-7) : R(2e-16)); }
+
+  void add_extensions() {
+    for (int64_t i = 0; i < p.count; i++) {
+      R most = total[i] + best_class;
+      if (p.rows) most += static_cast<R>(p.row_most[i]);
+      if (!(most > threshold)) continue;
+      if (p.rows) extend<true>(i);
+      else extend<false>(i);
+      if (size >= 3 * p.width) cut();
+    }
+  }
+
+  template <bool kRows>
+  PYSEQ_INLINE void extend(int64_t i) {
+    const Vec<R> sum = splat(total[i]), of_blank = splat(p.now.blank[i]), bound = splat(threshold);
+    const IntVec<R> last = splat_int<R>(static_cast<Int>(p.last[i])), entry = splat_int<R>(static_cast<Int>(i));
+    for (int64_t c = 0; c < classes; c += W) {
+      const IntVec<R> id = load_ints<R>(class_id + c);
+      Vec<R> s = load(class_score + c) + select<R>(id == last, of_blank, sum);
+      if (kRows) s += gather_row(p.rows[i], id);
+      uint32_t bits = bits_above(s, bound);
+      if (!bits) continue;
+      for (int32_t child = p.first_child[i]; child >= 0; child = p.next_child[child])
+        bits &= ~bits_equal(id, splat_int<R>(static_cast<Int>(p.last[child])));
+      compress_to(score + size, s, bits);
+      compress_to(label + size, id, bits);
+      store_ints<R>(from + size, entry);
+      size += __builtin_popcount(bits);
+    }
+  }
+
+  // Keeps the `width` best candidates in their order, and raises the threshold to what they exceed. The cut is found
+  // by bisection of the score: to count a hundred numbers above a bound takes a handful of vector comparisons.
+  void cut() {
+    PYSEQ_UNROLL for (int i = 0; i < 2; i++) store(score + size + i * W, splat(R(2 * kNoScore)));
+    Vec<R> most = load(score);
+    for (int64_t j = W; j < size; j += W) most = vmax(most, load(score + j));
+    const R floor = just_below(threshold);  // all candidates lie above
+    R high = max_tree<R>(most), low = floor;
+    int64_t n = size;
+    for (R spread = R(kUsualSpread); high - spread > floor; spread *= 16) {
+      const int64_t m = above(high - spread);
+      if (m >= p.width) {
+        low = high - spread, n = m;
+        break;
+      }
+    }
+    while (n > p.width) {
+      const R middle = low + (high - low) * R(0.5);
+      if (!(middle > low && middle < high)) break;  // no number lies between: the rest are equal
+      const int64_t m = above(middle);
+      if (m >= p.width) low = middle, n = m;
+      else high = middle;
+    }
+    keep_above(low, high, n > p.width ? p.width - above(high) : size);
+    threshold = max_of(threshold, low);
+  }
+  static constexpr double kUsualSpread = 60;  // of the scores of a beam; where they lie further apart, more counts
+
+  int64_t above(R bound) const {
+    const Vec<R> b = splat(bound);
+    int64_t n = 0;
+    for (int64_t j = 0; j < size; j += W) n += __builtin_popcount(bits_above(load(score + j), b));
+    return n;
+  }
+
+  // Candidates above `low`; of those not above `high` the first `equal` only.
+  void keep_above(R low, R high, int64_t equal) {
+    const int64_t n = size;
+    size = 0;
+    for (int64_t j = 0; j < n; j += W) {
+      const Vec<R> s = load(score + j);
+      uint32_t bits = bits_above(s, splat(low));
+      if (equal < n) {
+        for (uint32_t at_cut = bits & ~bits_above(s, splat(high)); at_cut; at_cut &= at_cut - 1)
+          if (equal-- <= 0) bits &= ~(at_cut & -at_cut);
+      }
+      compress_to(score + size, s, bits);
+      compress_to(from + size, load_ints<R>(from + j), bits);
+      compress_to(label + size, load_ints<R>(label + j), bits);
+      size += __builtin_popcount(bits);
+    }
+  }
+
+  // The new beam, relative to its best score, which is returned.
+  R write_entries() {
+    R most = R(kNoScore);
+    for (int64_t j = 0; j < size; j++) most = max_of(most, score[j]);
+    for (int64_t j = 0; j < size; j++) {
+      const Int i = from[j];
+      p.from[j] = static_cast<int32_t>(i);
+      p.label[j] = static_cast<int32_t>(label[j]);
+      p.next.blank[j] = label[j] < 0 ? max_of(R(kNoScore), stay_blank[i] - most) : R(kNoScore);
+      p.next.label[j] = label[j] < 0 ? max_of(R(kNoScore), stay_label[i] - most) : score[j] - most;
+    }
+    for (int64_t j = size; j < round_up(size, W); j++) p.next.blank[j] = p.next.label[j] = R(kNoScore);
+    return most;
+  }
+
+  const CtcBeamFrame<R>& p;
+  R *total, *stay, *stay_blank, *stay_label;  // [beam_room(width)]
+  R* class_score;                             // [classes] log-probabilities of the labels that may extend
+  Int* class_id;
+  R* score;                                   // candidates: entry `from`, extended by `label` or kept (-1)
+  Int *from, *label;
+  int64_t size = 0, classes = 0;
+  R denominator = 0, least = 0, threshold = 0, best_before = 0, best_class = 0;
+};
+
+template <class R>
+int64_t ctc_beam_workspace(const CtcBeamFrame<R>& p) noexcept {
+  CtcBeamFrame<R> counted = p;
+  counted.workspace = nullptr;
+  int64_t bytes;
+  Frame<R>(counted, &bytes);
+  return bytes;
+}
+
+template <class R>
+BeamFrameResult<R> ctc_beam_frame(const CtcBeamFrame<R>& p) noexcept {
+  int64_t bytes;
+  return Frame<R>(p, &bytes).run();
+}
+
+}  // namespace
+
+void fill_ctc_beam(KernelTable& table) noexcept {
+  table.f32.ctc_beam_workspace = ctc_beam_workspace<float>;
+  table.f64.ctc_beam_workspace = ctc_beam_workspace<double>;
+  table.f32.ctc_beam_frame = ctc_beam_frame<float>;
+  table.f64.ctc_beam_frame = ctc_beam_frame<double>;
+}
+
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq

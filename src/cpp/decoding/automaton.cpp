@@ -1,0 +1,228 @@
+#include "decoding/automaton.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <new>
+
+#include "decoding/prefix_tree.h"
+
+namespace pyseq {
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Rows of an automaton: scores and next states of all labels.
+class AutomatonReader : public SourceReader {
+ public:
+  AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
+      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), blank_(blank),
+        place_(static_cast<int32_t*>(std::calloc(static_cast<std::size_t>(automaton_->states()), sizeof(int32_t)))) {
+    if (!place_) throw std::bad_alloc();
+  }
+
+  Row row(SourceState state) override {
+    const int32_t at = place(state.a);
+    return {scores(at), most_[static_cast<std::size_t>(at)]};
+  }
+  SourceState next(SourceState state, int32_t label) override { return {nexts(place(state.a))[label], 0}; }
+  float finish(SourceState state) override { return scaled(automaton_->finish[static_cast<std::size_t>(state.a)]); }
+  bool rows_last() const override { return true; }
+  bool crowded() const override {
+    return static_cast<int64_t>(held_.size()) * classes_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t)) > kMostBytes;
+  }
+  void forget() override {
+    for (const int32_t state : held_) place_.get()[state] = 0;
+    held_.clear();
+    most_.clear();
+    blocks_.clear();
+  }
+
+ private:
+  static constexpr int64_t kMostBytes = 32 << 20;
+  static constexpr int32_t kBlock = 64;  // rows; they stay where they are
+
+  float scaled(float score) const { return score == -kInfinity ? score : scale_ * score; }
+  float* scores(int32_t at) { return &blocks_[static_cast<std::size_t>(at / kBlock)][static_cast<std::size_t>(at % kBlock * 2 * classes_)]; }
+  int32_t* nexts(int32_t at) { return reinterpret_cast<int32_t*>(scores(at) + classes_); }
+
+  // Where the row of a state is. Rows of states that it falls back to are made first.
+  int32_t place(int32_t state) {
+    const int32_t known = place_.get()[state];
+    return known ? known - 1 : make(state);
+  }
+
+  int32_t make(int32_t state) {
+    const auto s = static_cast<std::size_t>(state);
+    const int32_t fallback = automaton_->fallback[s], below = fallback < 0 ? -1 : place(fallback);
+    const auto at = static_cast<int32_t>(held_.size());
+    if (at % kBlock == 0) blocks_.emplace_back(static_cast<std::size_t>(kBlock * 2 * classes_));
+    float* to = scores(at);
+    int32_t* next = nexts(at);
+    if (below < 0) {
+      std::fill(to, to + classes_, scaled(automaton_->otherwise) + bonus_);
+      std::fill(next, next + classes_, 0);
+    } else {
+      const float* from = scores(below);
+      const float backoff = scaled(automaton_->backoff[s]);
+      for (int64_t c = 0; c < classes_; c++) to[c] = from[c] + backoff;
+      std::copy(nexts(below), nexts(below) + classes_, next);
+    }
+    for (int64_t a = automaton_->begin[s]; a < automaton_->begin[s + 1]; a++) {
+      const Arc& arc = automaton_->arcs[static_cast<std::size_t>(a)];
+      to[arc.label] = scaled(arc.weight) + bonus_;
+      next[arc.label] = arc.next;
+    }
+    float most = -kInfinity;
+    for (int64_t c = 0; c < classes_; c++)
+      if (c != blank_) most = std::max(most, to[c]);
+    most_.push_back(most);
+    held_.push_back(state);
+    place_.get()[state] = at + 1;
+    return at;
+  }
+
+  struct Free {
+    void operator()(int32_t* p) const { std::free(p); }
+  };
+  std::shared_ptr<const Automaton> automaton_;
+  float scale_, bonus_;
+  int64_t classes_, blank_;
+  std::unique_ptr<int32_t, Free> place_;  // [states] place + 1; pages that are never touched cost nothing
+  std::vector<int32_t> held_;             // states with a row, by place
+  std::vector<float> most_;
+  std::vector<std::vector<float>> blocks_;
+};
+
+}  // namespace
+
+std::unique_ptr<SourceReader> AutomatonSource::reader(int64_t classes, int64_t blank) const {
+  return std::make_unique<AutomatonReader>(automaton_, scale_, bonus_, classes, blank);
+}
+
+void set_arcs(Automaton& automaton, std::vector<LooseArc> arcs) {
+  std::sort(arcs.begin(), arcs.end(), [](const LooseArc& a, const LooseArc& b) {
+    return a.from != b.from ? a.from < b.from : a.arc.label < b.arc.label;
+  });
+  automaton.begin.assign(static_cast<std::size_t>(automaton.states()) + 1, 0);
+  automaton.arcs.clear();
+  for (const LooseArc& loose : arcs) {
+    automaton.begin[static_cast<std::size_t>(loose.from) + 1]++;
+    automaton.arcs.push_back(loose.arc);
+  }
+  for (std::size_t s = 1; s < automaton.begin.size(); s++) automaton.begin[s] += automaton.begin[s - 1];
+}
+
+Automaton lexicon_automaton(const LabelSequences& words, int32_t delimiter) {
+  PrefixTree tree;
+  std::vector<int32_t> ends;
+  const int32_t* label = words.labels;
+  for (int64_t i = 0; i < words.count; i++) {
+    int32_t node = 0;
+    for (const int32_t* stop = label + words.lengths[i]; label < stop; label++) node = tree.child(node, *label);
+    ends.push_back(node);
+  }
+  Automaton a;
+  const auto states = static_cast<std::size_t>(tree.size());
+  a.fallback.assign(states, -1);
+  a.backoff.assign(states, 0);
+  a.finish.assign(states, -kInfinity);
+  a.otherwise = -kInfinity;
+  if (delimiter >= 0) a.finish[0] = 0;
+  std::vector<LooseArc> arcs;
+  for (int32_t n = 1; n < tree.size(); n++) arcs.push_back({tree[n].parent, {tree[n].label, n, 0}});
+  for (const int32_t end : ends) {
+    if (a.finish[static_cast<std::size_t>(end)] == 0) continue;  // the word occurred before
+    a.finish[static_cast<std::size_t>(end)] = 0;
+    if (delimiter >= 0) arcs.push_back({end, {delimiter, 0, 0}});
+  }
+  set_arcs(a, std::move(arcs));
+  return a;
+}
+
+namespace {
+
+// The words to look for, as a tree whose nodes know what is granted in them.
+struct HotTree {
+  PrefixTree tree;
+  std::vector<float> held;       // granted for the time being
+  std::vector<float> completed;  // granted for good on arrival, by words that end here
+  std::vector<int32_t> fallback, order;
+
+  int32_t step(int32_t node, int32_t label) {
+    node = tree.child(node, label);
+    held.resize(static_cast<std::size_t>(tree.size()));
+    completed.resize(held.size());
+    return node;
+  }
+
+  int32_t find(int32_t node, int32_t label) const {
+    for (;; node = fallback[static_cast<std::size_t>(node)]) {
+      const int32_t next = tree.find_child(node, label);
+      if (next >= 0) return next;
+      if (node == 0) return 0;
+    }
+  }
+
+  // Longest proper suffixes that are nodes, by breadth: those of shorter nodes are known.
+  void link() {
+    std::vector<std::vector<int32_t>> by_depth;
+    std::vector<int32_t> depth(held.size());
+    for (int32_t n = 1; n < tree.size(); n++) {
+      const int32_t d = depth[static_cast<std::size_t>(n)] = depth[static_cast<std::size_t>(tree[n].parent)] + 1;
+      if (static_cast<std::size_t>(d) > by_depth.size()) by_depth.emplace_back();
+      by_depth[static_cast<std::size_t>(d) - 1].push_back(n);
+    }
+    fallback.assign(held.size(), 0);
+    for (const auto& nodes : by_depth)
+      for (const int32_t n : nodes) {
+        const int32_t parent = tree[n].parent;
+        if (parent != 0) fallback[static_cast<std::size_t>(n)] = find(fallback[static_cast<std::size_t>(parent)], tree[n].label);
+        completed[static_cast<std::size_t>(n)] += completed[static_cast<std::size_t>(fallback[static_cast<std::size_t>(n)])];
+      }
+  }
+};
+
+HotTree hot_tree(const LabelSequences& words, const float* boosts, int32_t delimiter) {
+  HotTree hot;
+  hot.held.assign(1, 0);
+  hot.completed.assign(1, 0);
+  const int32_t* label = words.labels;
+  for (int64_t i = 0; i < words.count; i++) {
+    const int64_t length = words.lengths[i];
+    int32_t node = delimiter >= 0 ? hot.step(0, delimiter) : 0;
+    for (int64_t k = 1; k <= length; k++) {
+      node = hot.step(node, *label++);
+      if (k == length && delimiter < 0) break;
+      float& held = hot.held[static_cast<std::size_t>(node)];
+      held = std::max(held, boosts[i] * static_cast<float>(k) / static_cast<float>(length));
+    }
+    if (delimiter >= 0) node = hot.step(node, delimiter);
+    hot.completed[static_cast<std::size_t>(node)] += boosts[i];
+  }
+  hot.link();
+  return hot;
+}
+
+}  // namespace
+
+Automaton hot_word_automaton(const LabelSequences& words, const float* boosts, int32_t delimiter) {
+  const HotTree hot = hot_tree(words, boosts, delimiter);
+  Automaton a;
+  a.fallback = hot.fallback;
+  a.fallback[0] = -1;
+  a.start = delimiter >= 0 && words.count > 0 ? hot.find(0, delimiter) : 0;
+  const auto held = [&](int32_t n) { return hot.held[static_cast<std::size_t>(n)]; };
+  const auto completed = [&](int32_t n) { return hot.completed[static_cast<std::size_t>(n)]; };
+  std::vector<LooseArc> arcs;
+  for (int32_t n = 0; n < hot.tree.size(); n++) {
+    if (n > 0) arcs.push_back({hot.tree[n].parent, {hot.tree[n].label, n, held(n) + completed(n) - held(hot.tree[n].parent)}});
+    a.backoff.push_back(n == 0 ? 0 : held(hot.fallback[static_cast<std::size_t>(n)]) - held(n));
+    a.finish.push_back(-held(n) + (delimiter >= 0 ? completed(hot.find(n, delimiter)) : 0));
+  }
+  set_arcs(a, std::move(arcs));
+  return a;
+}
+
+}  // namespace pyseq

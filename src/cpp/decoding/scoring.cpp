@@ -1,0 +1,97 @@
+#include "decoding/scoring.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace pyseq {
+
+ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width)
+    : direct_(false), classes_(classes), blank_(blank), stride_((classes + 15) / 16 * 16) {
+  for (const auto& source : scoring.sources) {
+    readers_.push_back(source->reader(classes, blank));
+    start_.push_back(source->start());
+  }
+  direct_ = readers_.size() == 1 && readers_[0]->rows_last() && !scoring.external;
+  if (direct_) return;
+  // Entries enter before those that they displace leave.
+  sums_.resize(static_cast<std::size_t>(2 * width * stride_));
+  mosts_.resize(static_cast<std::size_t>(2 * width));
+  clear();
+}
+
+void ScoreRows::clear() {
+  free_.resize(mosts_.size());
+  for (std::size_t i = 0; i < free_.size(); i++) free_[i] = static_cast<int32_t>(free_.size() - 1 - i);
+}
+
+ScoredState ScoreRows::start() {
+  ScoredState state{};
+  for (std::size_t k = 0; k < readers_.size(); k++) state.parts[k] = start_[k];
+  fill_slot(state);
+  return state;
+}
+
+ScoredState ScoreRows::enter(const ScoredState& from, int32_t label) {
+  ScoredState state;
+  for (std::size_t k = 0; k < readers_.size(); k++) state.parts[k] = readers_[k]->next(from.parts[k], label);
+  fill_slot(state);
+  return state;
+}
+
+void ScoreRows::leave(const ScoredState& state) {
+  if (state.slot >= 0) free_.push_back(state.slot);
+}
+
+Row ScoreRows::row(const ScoredState& state) {
+  if (direct_) return readers_[0]->row(state.parts[0]);
+  return {&sums_[static_cast<std::size_t>(state.slot * stride_)], mosts_[static_cast<std::size_t>(state.slot)]};
+}
+
+float ScoreRows::finish(const ScoredState& state) {
+  float sum = 0;
+  for (std::size_t k = 0; k < readers_.size(); k++) sum += readers_[k]->finish(state.parts[k]);
+  return sum;
+}
+
+void ScoreRows::add_row(int32_t slot, const float* scores) {
+  float* sum = &sums_[static_cast<std::size_t>(slot * stride_)];
+  for (int64_t c = 0; c < classes_; c++) sum[c] += scores[c];
+  mosts_[static_cast<std::size_t>(slot)] = most_of(sum);
+}
+
+bool ScoreRows::crowded() const {
+  for (const auto& reader : readers_)
+    if (reader->crowded()) return true;
+  return false;
+}
+
+void ScoreRows::forget() {
+  for (const auto& reader : readers_) reader->forget();
+}
+
+void ScoreRows::fill_slot(ScoredState& state) {
+  if (direct_) {
+    state.slot = -1;
+    return;
+  }
+  state.slot = free_.back();
+  free_.pop_back();
+  float* sum = &sums_[static_cast<std::size_t>(state.slot * stride_)];
+  if (readers_.empty()) std::fill(sum, sum + stride_, 0.0f);
+  for (std::size_t k = 0; k < readers_.size(); k++) {
+    const Row row = readers_[k]->row(state.parts[k]);
+    if (k == 0) std::copy(row.scores, row.scores + classes_, sum);
+    else for (int64_t c = 0; c < classes_; c++) sum[c] += row.scores[c];
+    mosts_[static_cast<std::size_t>(state.slot)] = row.most;
+  }
+  if (readers_.size() != 1) mosts_[static_cast<std::size_t>(state.slot)] = most_of(sum);
+}
+
+float ScoreRows::most_of(const float* scores) const {
+  float most = -std::numeric_limits<float>::infinity();
+  for (int64_t c = 0; c < classes_; c++)
+    if (c != blank_) most = std::max(most, scores[c]);
+  return most;
+}
+
+}  // namespace pyseq

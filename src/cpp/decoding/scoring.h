@@ -1,0 +1,86 @@
+// What other sources than the logits say of a prefix: language models, a lexicon, hot words.
+//
+// A source is a deterministic automaton: a prefix is in one state of it, and each label adds a score and leads to
+// another state. The scores of all labels in one state are a row; the search adds rows to log-probabilities.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace pyseq {
+
+struct SourceState {
+  int32_t a, b;
+};
+
+struct Row {
+  const float* scores;  // [classes]
+  float most;           // the largest but the blank's
+};
+
+// What one thread keeps of a source: rows, made when first asked for.
+class SourceReader {
+ public:
+  virtual ~SourceReader() = default;
+  virtual Row row(SourceState state) = 0;  // good until forget(), or the next call unless rows_last()
+  virtual SourceState next(SourceState state, int32_t label) = 0;
+  virtual float finish(SourceState state) = 0;  // what the end of the sequence adds
+  virtual bool rows_last() const = 0;
+  virtual bool crowded() const { return false; }
+  virtual void forget() {}
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual SourceState start() const = 0;
+  virtual std::unique_ptr<SourceReader> reader(int64_t classes, int64_t blank) const = 0;
+};
+
+constexpr int kMostSources = 4;
+
+// All sources of a search. `external`: rows also come from outside, one for each entry that is new.
+struct Scoring {
+  std::vector<std::shared_ptr<const Source>> sources;
+  bool external = false;
+  bool any() const { return external || !sources.empty(); }
+};
+
+// The states of one entry of a beam, and where its row is.
+struct ScoredState {
+  SourceState parts[kMostSources];
+  int32_t slot;  // of a row that belongs to this entry, or -1
+};
+
+// The rows of a beam of at most `width` entries.
+class ScoreRows {
+ public:
+  ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width);
+
+  void clear();
+  ScoredState start();
+  ScoredState enter(const ScoredState& from, int32_t label);
+  void leave(const ScoredState& state);
+  Row row(const ScoredState& state);
+  float finish(const ScoredState& state);
+
+  // Adds an external row to the sum for this entry.
+  void add_row(int32_t slot, const float* scores);
+  bool crowded() const;
+  void forget();
+
+ private:
+  void fill_slot(ScoredState& state);
+  float most_of(const float* scores) const;
+
+  bool direct_;  // one source whose rows last: no sums
+  int64_t classes_, blank_, stride_;
+  std::vector<std::unique_ptr<SourceReader>> readers_;
+  std::vector<SourceState> start_;
+  std::vector<float> sums_;   // [2 width][stride]
+  std::vector<float> mosts_;  // [2 width]
+  std::vector<int32_t> free_;
+};
+
+}  // namespace pyseq

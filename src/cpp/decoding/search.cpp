@@ -1,0 +1,349 @@
+#include "decoding/search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "runtime/dispatch.h"
+
+namespace pyseq {
+
+namespace {
+
+constexpr int32_t kNotThere = -2;
+constexpr std::size_t kRunsRoom = 1 << 14;
+
+template <class R>
+int64_t workspace_bytes(const SearchSettings& settings) {
+  CtcBeamFrame<R> p{};
+  p.classes = settings.classes;
+  p.width = settings.width;
+  return kernels<R>().ctc_beam_workspace(p);
+}
+
+double log_add(double a, double b) {
+  const double most = std::max(a, b);
+  return most <= kNoScore ? kNoScore : most + std::log1p(std::exp(std::min(a, b) - most));
+}
+
+}  // namespace
+
+template <class R>
+Search<R>::Search(const SearchSettings& settings, const Scoring& scoring)
+    : settings_(settings),
+      scored_(scoring.any()),
+      external_(scoring.external),
+      rows_(scoring, settings.classes, settings.blank, settings.width),
+      blank_(beam_room(settings.width)),
+      label_(beam_room(settings.width)),
+      next_blank_(beam_room(settings.width)),
+      next_label_(beam_room(settings.width)),
+      gain_(beam_room(settings.width)),
+      next_gain_(beam_room(settings.width)),
+      last_(beam_room(settings.width)),
+      next_last_(beam_room(settings.width)),
+      parent_(settings.width),
+      first_child_(settings.width),
+      next_child_(settings.width),
+      from_(settings.width),
+      extended_by_(settings.width),
+      row_(settings.width),
+      next_row_(settings.width),
+      most_(settings.width),
+      next_most_(settings.width),
+      node_(static_cast<std::size_t>(settings.width)),
+      next_node_(node_.size()),
+      state_(node_.size()),
+      next_state_(node_.size()),
+      paths_(settings.alignments ? node_.size() : 0),
+      next_paths_(paths_.size()),
+      blank_run_(paths_.size()),
+      label_run_(paths_.size()),
+      workspace_(workspace_bytes<R>(settings)) {
+  start();
+}
+
+template <class R>
+void Search<R>::start() {
+  const R none = static_cast<R>(kNoScore);
+  std::fill(blank_.data(), blank_.data() + beam_room(settings_.width), none);
+  std::fill(label_.data(), label_.data() + beam_room(settings_.width), none);
+  // Kernels look classes up for whole vectors of entries.
+  std::fill(last_.data(), last_.data() + beam_room(settings_.width), static_cast<int32_t>(settings_.blank));
+  std::fill(next_last_.data(), next_last_.data() + beam_room(settings_.width), static_cast<int32_t>(settings_.blank));
+  tree_.clear();
+  rows_.clear();
+  entered_.clear();
+  external_finish_.clear();
+  count_ = 1;
+  frames_ = 0;
+  offset_ = 0;
+  blank_[0] = 0;
+  gain_[0] = 0;
+  node_[0] = 0;
+  tree_[0].entry = 0;
+  if (scored_) {
+    state_[0] = rows_.start();
+    set_row(0, state_[0]);
+    if (external_) entered_.push_back({state_[0].slot, -1, -1});
+  }
+  if (settings_.alignments) {
+    runs_.clear();
+    runs_room_ = kRunsRoom;
+    const Run no_run{-1, -1, -1, 0};
+    paths_[0] = {{0, no_run}, {kNoScore, no_run}};
+  }
+  link();
+}
+
+template <class R>
+void Search<R>::push(const R* logits, int64_t frames, int64_t stride) {
+  for (int64_t t = 0; t < frames; t++) read_frame(logits + t * stride);
+}
+
+template <class R>
+void Search<R>::read_frame(const R* logits) {
+  tidy();
+  CtcBeamFrame<R> p;
+  p.classes = settings_.classes;
+  p.blank = settings_.blank;
+  p.width = settings_.width;
+  p.least = static_cast<R>(settings_.least);
+  p.logits = logits;
+  p.count = count_;
+  p.now = {blank_.data(), label_.data()};
+  p.last = last_.data();
+  p.parent = parent_.data();
+  p.first_child = first_child_.data();
+  p.next_child = next_child_.data();
+  p.gain = gain_.data();
+  p.rows = scored_ ? row_.data() : nullptr;
+  p.row_most = scored_ ? most_.data() : nullptr;
+  p.next = {next_blank_.data(), next_label_.data()};
+  p.from = from_.data();
+  p.label = extended_by_.data();
+  p.workspace = workspace_.data();
+  const BeamFrameResult<R> result = kernels<R>().ctc_beam_frame(p);
+  if (result.count < 0) {
+    read_certain_blank();
+  } else {
+    offset_ += static_cast<double>(result.best);
+    if (settings_.alignments) follow_paths(result.count, logits, result.log_denominator);
+    adopt(result.count);
+  }
+  frames_++;
+}
+
+// A frame that says nothing (NaN) counts as a blank, and the scores are NaN from here on.
+template <class R>
+void Search<R>::read_certain_blank() {
+  offset_ = std::numeric_limits<double>::quiet_NaN();
+  entered_.clear();
+  for (int64_t i = 0; i < count_; i++) {
+    blank_[i] = static_cast<R>(log_add(static_cast<double>(blank_[i]), static_cast<double>(label_[i])));
+    label_[i] = static_cast<R>(kNoScore);
+    if (!settings_.alignments) continue;
+    Paths& paths = paths_[static_cast<std::size_t>(i)];
+    paths.blank = paths.best();
+    paths.label.score = kNoScore;
+  }
+}
+
+// Takes what the kernel found over into the beam.
+template <class R>
+void Search<R>::adopt(int64_t count) {
+  entered_.clear();
+  for (int64_t i = 0; i < count_; i++) tree_[node_[static_cast<std::size_t>(i)]].entry = -1;
+  for (int64_t j = 0; j < count; j++) {
+    if (extended_by_[j] < 0) keep(j, from_[j]);
+    else extend(j, from_[j], extended_by_[j]);
+    tree_[next_node_[static_cast<std::size_t>(j)]].entry = static_cast<int32_t>(j);
+  }
+  if (scored_)
+    for (int64_t i = 0; i < count_; i++)
+      if (tree_[node_[static_cast<std::size_t>(i)]].entry < 0) rows_.leave(state_[static_cast<std::size_t>(i)]);
+  count_ = count;
+  blank_.swap(next_blank_);
+  label_.swap(next_label_);
+  gain_.swap(next_gain_);
+  last_.swap(next_last_);
+  row_.swap(next_row_);
+  most_.swap(next_most_);
+  node_.swap(next_node_);
+  state_.swap(next_state_);
+  paths_.swap(next_paths_);
+  link();
+}
+
+template <class R>
+void Search<R>::keep(int64_t j, int64_t from) {
+  const auto to = static_cast<std::size_t>(j), old = static_cast<std::size_t>(from);
+  next_last_[j] = last_[from];
+  next_gain_[j] = gain_[from];
+  next_node_[to] = node_[old];
+  if (!scored_) return;
+  next_state_[to] = state_[old];
+  next_row_[j] = row_[from];
+  next_most_[j] = most_[from];
+}
+
+template <class R>
+void Search<R>::extend(int64_t j, int64_t from, int32_t label) {
+  const auto to = static_cast<std::size_t>(j), old = static_cast<std::size_t>(from);
+  next_last_[j] = label;
+  next_node_[to] = tree_.child(node_[old], label);
+  next_gain_[j] = 0;
+  if (!scored_) return;
+  next_gain_[j] = static_cast<R>(row_[from][label]);
+  ScoredState& state = next_state_[to] = rows_.enter(state_[old], label);
+  const Row row = rows_.row(state);
+  next_row_[j] = row.scores;
+  next_most_[j] = row.most;
+  if (external_) entered_.push_back({state.slot, state_[old].slot, label});
+}
+
+template <class R>
+void Search<R>::set_row(int64_t j, ScoredState& state) {
+  const Row row = rows_.row(state);
+  row_[j] = row.scores;
+  most_[j] = row.most;
+}
+
+// Who is whose parent among the entries.
+template <class R>
+void Search<R>::link() {
+  for (int64_t j = 0; j < count_; j++) first_child_[j] = -1;
+  for (int64_t j = 0; j < count_; j++) {
+    const int32_t above = tree_[node_[static_cast<std::size_t>(j)]].parent;
+    const int32_t parent = above < 0 ? -1 : tree_[above].entry;
+    parent_[j] = parent;
+    if (parent < 0) continue;
+    next_child_[j] = first_child_[parent];
+    first_child_[parent] = static_cast<int32_t>(j);
+  }
+}
+
+template <class R>
+void Search<R>::follow_paths(int64_t count, const R* logits, R log_denominator) {
+  std::fill(blank_run_.begin(), blank_run_.begin() + count_, kNotThere);
+  std::fill(label_run_.begin(), label_run_.begin() + count_, kNotThere);
+  const auto log_prob = [&](int64_t c) { return std::max(kNoScore, static_cast<double>(logits[c] - log_denominator)); };
+  for (int64_t j = 0; j < count; j++) {
+    const int64_t i = from_[j];
+    const Paths& old = paths_[static_cast<std::size_t>(i)];
+    Paths& now = next_paths_[static_cast<std::size_t>(j)];
+    if (extended_by_[j] >= 0) {
+      const int32_t label = extended_by_[j];
+      now.blank = {kNoScore, {}};
+      now.label = arriving(i, label == last_[i], scored_ ? static_cast<double>(row_[i][label]) : 0, log_prob(label));
+      continue;
+    }
+    now.blank = old.best();
+    now.blank.score += log_prob(settings_.blank);
+    const double step = log_prob(last_[i]);
+    now.label = old.label;
+    now.label.score += step;
+    now.label.run.end = static_cast<int32_t>(frames_) + 1;
+    now.label.run.log_prob += static_cast<float>(step);
+    const int32_t parent = parent_[i];
+    if (parent < 0) continue;
+    const bool repeats = last_[parent] == last_[i];
+    const Paths& above = paths_[static_cast<std::size_t>(parent)];
+    const double score = repeats ? above.blank.score : above.best().score;
+    if (score + static_cast<double>(gain_[i]) + step > now.label.score)
+      now.label = arriving(parent, repeats, static_cast<double>(gain_[i]), step);
+  }
+  double best = kNoScore;
+  for (int64_t j = 0; j < count; j++) best = std::max(best, next_paths_[static_cast<std::size_t>(j)].best().score);
+  for (int64_t j = 0; j < count; j++)
+    for (Path* path : {&next_paths_[static_cast<std::size_t>(j)].blank, &next_paths_[static_cast<std::size_t>(j)].label})
+      path->score = std::max(kNoScore, path->score - best);
+}
+
+// The best path of an entry, with one label more from this frame on.
+template <class R>
+Path Search<R>::arriving(int64_t parent, bool repeats, double gain, double log_prob) {
+  const auto p = static_cast<std::size_t>(parent);
+  const bool from_blank = repeats || paths_[p].blank.score >= paths_[p].label.score;
+  const Path& path = from_blank ? paths_[p].blank : paths_[p].label;
+  int32_t& before = (from_blank ? blank_run_ : label_run_)[p];
+  if (before == kNotThere) before = runs_.add(path.run);
+  const auto t = static_cast<int32_t>(frames_);
+  return {path.score + gain + log_prob, {before, t, t + 1, static_cast<float>(log_prob)}};
+}
+
+// Between frames: forgets prefixes, runs and rows that are not needed any more.
+template <class R>
+void Search<R>::tidy() {
+  if (tree_.crowded()) {
+    std::vector<int32_t*> held(static_cast<std::size_t>(count_));
+    for (std::size_t i = 0; i < held.size(); i++) held[i] = &node_[i];
+    tree_.compact(held.data(), count_);
+  }
+  if (settings_.alignments && runs_.size() > runs_room_) {
+    runs_.compact(paths_, count_);
+    runs_room_ = std::max(kRunsRoom, 2 * runs_.size());
+  }
+  if (scored_ && rows_.crowded()) {
+    rows_.forget();
+    for (int64_t i = 0; i < count_; i++) set_row(i, state_[static_cast<std::size_t>(i)]);
+  }
+}
+
+template <class R>
+void Search<R>::add_row(int32_t slot, const float* scores) {
+  rows_.add_row(slot, scores);
+  for (int64_t i = 0; i < count_; i++)
+    if (state_[static_cast<std::size_t>(i)].slot == slot) set_row(i, state_[static_cast<std::size_t>(i)]);
+}
+
+template <class R>
+std::vector<int32_t> Search<R>::slots() const {
+  std::vector<int32_t> slots(static_cast<std::size_t>(count_));
+  for (std::size_t i = 0; i < slots.size(); i++) slots[i] = state_[i].slot;
+  return slots;
+}
+
+template <class R>
+std::vector<Reading> Search<R>::best(int64_t n, bool finished) {
+  struct Ranked {
+    double score;
+    int64_t entry;
+  };
+  std::vector<Ranked> ranked;
+  for (int64_t i = 0; i < count_; i++) {
+    double score = log_add(static_cast<double>(blank_[i]), static_cast<double>(label_[i]));
+    if (finished && scored_) score += static_cast<double>(rows_.finish(state_[static_cast<std::size_t>(i)]));
+    if (finished && !external_finish_.empty()) score += static_cast<double>(external_finish_[static_cast<std::size_t>(i)]);
+    if (score > kNoScore / 2) ranked.push_back({score, i});
+  }
+  const auto kept = static_cast<std::ptrdiff_t>(std::min<int64_t>(n, static_cast<int64_t>(ranked.size())));
+  std::partial_sort(ranked.begin(), ranked.begin() + kept, ranked.end(), [](const Ranked& a, const Ranked& b) {
+    return a.score > b.score || (a.score == b.score && a.entry < b.entry);
+  });
+  std::vector<Reading> readings;
+  for (std::ptrdiff_t k = 0; k < kept; k++) readings.push_back(reading(ranked[static_cast<std::size_t>(k)].entry, ranked[static_cast<std::size_t>(k)].score + offset_));
+  return readings;
+}
+
+template <class R>
+Reading Search<R>::reading(int64_t entry, double score) const {
+  Reading found;
+  found.score = score;
+  for (int32_t n = node_[static_cast<std::size_t>(entry)]; n > 0; n = tree_[n].parent) found.labels.push_back(tree_[n].label);
+  std::reverse(found.labels.begin(), found.labels.end());
+  if (settings_.alignments && !found.labels.empty()) {
+    Run run = paths_[static_cast<std::size_t>(entry)].best().run;
+    for (;; run = runs_[run.before]) {
+      found.runs.push_back(run);
+      if (run.before < 0) break;
+    }
+    std::reverse(found.runs.begin(), found.runs.end());
+  }
+  return found;
+}
+
+template class Search<float>;
+template class Search<double>;
+
+}  // namespace pyseq
