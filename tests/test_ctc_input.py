@@ -88,10 +88,24 @@ def test_ragged_brings_its_own_lengths():
     assert np.array_equal(ctc_loss(ragged, tokens), ctc_loss(LOGITS, [[1, 2], [3, 4], [1]]))
 
 
-@pytest.mark.parametrize("width", [0, 2, 32, 1.5])
-def test_other_beam_widths_are_refused(width):
-    with pytest.raises(ValueError, match=f"beam_width is {width}, expected 1: only greedy"):
-        ctc_decode(LOGITS, beam_width=width)
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"beam_width": 0}, ValueError, "beam_width is 0, expected a number from 1"),
+        ({"beam_width": 1.5}, TypeError, "beam_width is 1.5, expected an int"),
+        ({"beam_width": 2**40}, ValueError, "beam_width is 1099511627776, expected a number from 1 to"),
+        ({"n_best": 2}, ValueError, "n_best is given, expected None with a beam_width of 1"),
+        ({"min_log_prob": -3}, ValueError, "min_log_prob is given, expected None with a beam_width of 1"),
+        ({"beam_width": 4, "n_best": 0}, ValueError, "n_best is 0, expected a number from 1"),
+        ({"beam_width": 4, "min_log_prob": 0.5}, ValueError, "min_log_prob is 0.5, expected a logarithm"),
+        ({"beam_width": 4, "min_log_prob": float("nan")}, ValueError, "min_log_prob is nan"),
+        ({"beam_width": 4, "min_log_prob": "low"}, TypeError, "min_log_prob is 'low', expected a number"),
+        ({"beam_width": 4, "blank": 5}, ValueError, "blank is 5, expected one of the 5 classes"),
+    ],
+)
+def test_bad_options_of_the_decoder_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        ctc_decode(LOGITS, **options)
 
 
 def test_bad_input_to_the_decoder_is_named():

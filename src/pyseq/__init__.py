@@ -10,6 +10,7 @@ Estimators take ragged lists of arrays and behave as scikit-learn's do::
 
 from pyseq import _openmp, ops  # noqa: F401  (_openmp first: it loads the kernels)
 from pyseq._config import config_context, get_config, set_config
+from pyseq.decoding import BeamSearch, GreedySearch, Lexicon, NGramLanguageModel
 from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator
 from pyseq.layers import (
     GRU,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "GRU",
     "LSTM",
+    "BeamSearch",
     "CTCTranscriber",
     "Chain",
     "Conv1d",
@@ -41,8 +43,11 @@ __all__ = [
     "Dropout",
     "Elman",
     "Embedding",
+    "GreedySearch",
     "LayerNormLSTM",
+    "Lexicon",
     "MinGRU",
+    "NGramLanguageModel",
     "PeepholeLSTM",
     "ProjectedLSTM",
     "Ragged",

@@ -1,7 +1,7 @@
 // Sums of numbers that are kept as logarithms.
 #pragma once
 
-#include "simd/activations.h"
+#include "ctc/softmax.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
@@ -15,7 +15,7 @@ constexpr int kArtanhTerms = sizeof(R) == 4 ? 8 : 17;
 // log(e^a + e^b) within 2e-7 (3e-16 in double) of the larger; finite a, b.
 template <class R>
 PYSEQ_INLINE Vec<R> log_add(Vec<R> a, Vec<R> b) {
-  const Vec<R> most = vmax(a, b), z = vexp<R>(vmin(a, b) - most);
+  const Vec<R> most = vmax(a, b), z = row_exp<R>(vmin(a, b), most);  // 0 where b is nothing beside a
   const Vec<R> s = z * recip(z + R(2)), square = s * s;
   Vec<R> sum = splat(R(1) / R(2 * kArtanhTerms<R> - 1));
   PYSEQ_UNROLL for (int k = kArtanhTerms<R> - 2; k >= 0; k--) sum = fma(sum, square, splat(R(1) / R(2 * k + 1)));

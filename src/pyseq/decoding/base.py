@@ -24,7 +24,7 @@ class Stream(Protocol):
         ...
 
     def finish(self, n_best: int | None = None) -> Any:
-        """The best reading, or with `n_best` a list of so many: to the bit what `decode` says of the whole."""
+        """The best reading, or a list of the `n_best`: to the bit what `decode` says of the whole."""
         ...
 
 
@@ -47,8 +47,8 @@ class Decoder(BaseEstimator):
         logits : array of shape (B, T, C), or Ragged of B sequences of C features
             Unnormalised scores of C classes in each frame, float32 or float64.
         labels : sequence of C hashable labels, default=None
-            What the classes stand for, which language models, lexica and hot words speak of; that of the blank may be
-            anything. None: the numbers of the classes.
+            What the classes stand for, which language models, lexica and hot words speak of; that of the
+            blank may be anything. None: the numbers of the classes.
         lengths : array of shape (B,), optional
             Frames of each sequence; all T if not given. Must be None for a Ragged.
         blank : int
@@ -59,7 +59,8 @@ class Decoder(BaseEstimator):
         Returns
         -------
         hypotheses : list of B :class:`pyseq.ops.Hypothesis`, or with `n_best` list of B lists of them
-            Their `labels` are classes. Where nothing is possible: no labels and a score of -inf, or an empty list.
+            Their `labels` are classes. Where nothing is possible: no labels and a score of -inf, or an
+            empty list.
 
         Raises
         ------

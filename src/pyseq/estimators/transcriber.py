@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyseq import ops
 from pyseq._tokens import build_vocabulary, encode_tokens
+from pyseq.decoding import Decoder, GreedySearch
 from pyseq.estimators._base import SequenceEstimator
 from pyseq.estimators._input import is_rectangular, read_sample_weight
 from pyseq.estimators._labels import LabelKind, as_label_array, label_sequences
+from pyseq.estimators._transcripts import Transcript, as_text, as_transcript
 from pyseq.layers import LSTM, Chain, Conv1d, Layer
 from pyseq.metrics import character_error_rate, edit_distances
 from pyseq.ragged import Ragged
@@ -37,6 +39,10 @@ class CTCTranscriber(SequenceEstimator):
         What turns frames into features; None means ``Chain([Conv1d(32, 5, causal=False), LSTM(64,
         bidirectional=True)])``: the convolution sees strokes or sounds of a few frames, the recurrent layer
         what comes before and after them.
+    decoder : Decoder, default=None
+        How predictions are read off the network's output: a :class:`pyseq.decoding.BeamSearch`, perhaps
+        with a language model, or :class:`pyseq.decoding.GreedySearch`, which None means. `fit` does not use
+        it, and it may be changed afterwards.
     standardize : bool, default=True
         Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens.
         What it takes is measured when the network is made, and kept with it: new sequences come as they are.
@@ -101,12 +107,14 @@ class CTCTranscriber(SequenceEstimator):
     loss_, loss_curve_ : float, list of float
         Mean training loss of the last epoch, and of each.
     validation_scores_ : list of float
-        1 - character error rate on the validation part after each epoch; empty without one.
+        1 - character error rate on the validation part after each epoch, by greedy decoding; empty without
+        one.
 
     Notes
     -----
     Targets can also be single numbers, one label for each sequence. Each is then the transcription of one
-    label, and `predict` gives for each sequence the label whose one-label transcription is most probable.
+    label, and `predict` gives for each sequence the label whose one-label transcription is most probable,
+    whatever the decoder.
 
     Examples
     --------
@@ -122,6 +130,10 @@ class CTCTranscriber(SequenceEstimator):
     """
 
     _loss = "ctc"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **SequenceEstimator._parameter_constraints,
+        "decoder": [Decoder, None],
+    }
 
     classes_: NDArray[Any]
     _vocabulary: dict[Any, int]
@@ -131,6 +143,7 @@ class CTCTranscriber(SequenceEstimator):
         self,
         encoder: Layer | None = None,
         *,
+        decoder: Decoder | None = None,
         standardize: bool = True,
         solver: Any = "adam",
         learning_rate_init: float = 1e-3,
@@ -173,6 +186,7 @@ class CTCTranscriber(SequenceEstimator):
             device=device,
             callbacks=callbacks,
         )
+        self.decoder = decoder
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None
@@ -224,7 +238,7 @@ class CTCTranscriber(SequenceEstimator):
         return self._fit(X, y, sample_weight, classes=classes, one_epoch=True)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Transcribe: the most probable class of each frame, without repeats and blanks.
+        """Transcribe, by the decoder.
 
         Parameters
         ----------
@@ -239,12 +253,65 @@ class CTCTranscriber(SequenceEstimator):
         x = self._read_new(X)
         if self._label_kind == "single":
             return self.classes_[_most_probable_single(self.network_, x)]
+        symbols = self._symbols()
         transcriptions = np.empty(len(x), dtype=object)
-        symbols = list(self._vocabulary)
-        for i, ids in enumerate(_transcribed(self.network_, x)):
-            labels = [symbols[k - 1] for k in ids.tolist()]
-            transcriptions[i] = "".join(labels) if self._label_kind == "string" else labels
+        for i, [best] in enumerate(self._decoded(x, 1)):
+            labels = [symbols[k] for k in best.labels.tolist()]
+            transcriptions[i] = as_text(labels, self._label_kind == "string")
         return transcriptions
+
+    def predict_nbest(self, X: Any, n: int = 5, *, timestamps: bool = False) -> NDArray[Any]:
+        """The most probable transcriptions of each sequence.
+
+        Parameters
+        ----------
+        X : as for `fit`
+        n : int, default=5
+            How many at most. A decoder may find fewer; greedy decoding has one.
+        timestamps : bool, default=False
+            Whether to tell where the labels are.
+
+        Returns
+        -------
+        transcripts : object ndarray of shape (n_sequences,)
+            Lists of transcripts as `transcribe` gives them, best first.
+        """
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"n is {n!r}, expected a positive int")
+        x = self._read_new(X)
+        transcripts = np.empty(len(x), dtype=object)
+        for i, found in enumerate(self._decoded(x, int(n))):
+            transcripts[i] = [self._transcript(hypothesis, timestamps) for hypothesis in found]
+        return transcripts
+
+    def transcribe(self, X: Any, *, timestamps: bool = False) -> list[Transcript]:
+        """Transcribe, with scores and perhaps places.
+
+        Parameters
+        ----------
+        X : as for `fit`
+        timestamps : bool, default=False
+            Whether to tell in which frames each label is, and how sure it is.
+
+        Returns
+        -------
+        transcripts : list of n Transcript
+            Each with `text`, the `score`, which is a logarithm of a probability, and `spans`: for each label
+            (label, start, end, confidence), frames counted from 0, `end` being the one after the last. None
+            without `timestamps`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyseq import LSTM, CTCTranscriber
+        >>> X = [np.repeat([0.0, 1.0, 0.0, -1.0, 0.0], 3), np.repeat([0.0, -1.0, 0.0], 3)] * 10
+        >>> model = CTCTranscriber(LSTM(8), max_iter=80, learning_rate_init=0.05, random_state=0)
+        >>> [up_down, down] = model.fit(X, ["ud", "d"] * 10).transcribe(X[:2], timestamps=True)
+        >>> up_down.text, [span.label for span in up_down.spans], down.spans[0].start < down.spans[0].end
+        ('ud', ['u', 'd'], True)
+        """
+        x = self._read_new(X)
+        return [self._transcript(best, timestamps) for [best] in self._decoded(x, 1)]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Posterior probabilities of blank and labels in each frame.
@@ -290,6 +357,29 @@ class CTCTranscriber(SequenceEstimator):
             return 1.0 - character_error_rate(references, predicted)
         n_labels = np.array([len(reference) for reference in references])
         return 1.0 - float(weights @ edit_distances(references, predicted)) / float(weights @ n_labels)
+
+    def _decoded(self, x: Ragged, n: int) -> list[list[ops.Hypothesis]]:
+        """Up to n hypotheses of each sequence, at least one: the empty one where the decoder finds none."""
+        decoder = GreedySearch() if self.decoder is None else self.decoder
+        if not isinstance(decoder, Decoder):
+            raise TypeError(f"decoder is {decoder!r}, expected a Decoder such as BeamSearch(), or None")
+        symbols = self._symbols()
+        found: list[Any] = [None] * len(x)
+        for indices, logits in self.network_.predict(x):
+            if n == 1:
+                decoded = [[best] for best in decoder.decode(logits, symbols, blank=BLANK)]
+            else:
+                decoded = decoder.decode(logits, symbols, blank=BLANK, n_best=n)
+            for i, hypotheses in zip(indices, decoded, strict=True):
+                found[i] = hypotheses
+        return found
+
+    def _transcript(self, hypothesis: ops.Hypothesis, timestamps: bool) -> Transcript:
+        return as_transcript(hypothesis, self._symbols(), self._label_kind == "string", timestamps)
+
+    def _symbols(self) -> list[Any]:
+        """The label of each output of the network; the first is the blank."""
+        return [None, *self._vocabulary]
 
     # What the base class asks
 
