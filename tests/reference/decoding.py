@@ -104,7 +104,7 @@ class Ngrams:
 
 
 def random_ngrams(rng, words, order, density=0.5, special=("<s>", "</s>", "<unk>")):
-    """A model with random weights: every word a 1-gram, longer n-grams by chance, where their histories are in it."""
+    """A model with random weights: every word a 1-gram, longer n-grams of known histories by chance."""
 
     def weight(low, high):
         return float(np.float32(rng.uniform(low, high)))
@@ -138,7 +138,7 @@ def hot_word_score(labels, boosts, delimiter=None):
 
 
 def in_lexicon(labels, words, delimiter=None):
-    """Whether labels are a word; with a delimiter, words with single delimiters between them, perhaps one last."""
+    """Whether labels are a word; with a delimiter, words with one between them, and perhaps one last."""
     words = {tuple(word) for word in words}
     if delimiter is None:
         return tuple(labels) in words

@@ -125,8 +125,36 @@ class Frame {
       }
     }
     threshold = size == p.width ? worst : R(kDead);
+    if (!p.rows) threshold = max_of(threshold, reached_by_best());
   }
   Int& label_of(int64_t candidate) { return label[candidate]; }
+
+  // A score that at least `width` candidates exceed, without looking for them: the best entry extended by so many
+  // labels, of those that are the largest of their lane. (Where such an extension is an entry already, that one's score
+  // is no smaller.) Two lanes more, for the blank and for the label that repeats.
+  R reached_by_best() const {
+    const int64_t wanted = p.width + 2;
+    if (p.count == 0 || wanted > kGroups * W || p.classes < 2 * kGroups * W) return R(kDead);
+    Vec<R> most[kGroups];
+    PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) most[g] = load(p.logits + g * W);
+    for (int64_t c = kGroups * W; c + kGroups * W <= p.classes; c += kGroups * W) {
+      PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) most[g] = vmax(most[g], load(p.logits + c + g * W));
+    }
+    R high = denominator, low = high - R(kUsualSpread);  // no logit is above its denominator
+    const auto lanes_above = [&](R bound) {
+      int64_t n = 0;
+      PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) n += __builtin_popcount(bits_above(most[g], splat(bound)));
+      return n;
+    };
+    if (lanes_above(low) < wanted) return R(kDead);
+    for (int step = 0; step < kSteps; step++) {
+      const R middle = (low + high) * R(0.5);
+      (lanes_above(middle) >= wanted ? low : high) = middle;
+    }
+    return low - denominator < least ? R(kDead) : just_below(best_before + (low - denominator));
+  }
+  static constexpr int kGroups = 8;
+  static constexpr int kSteps = 10;  // to within a seventeenth of a nat: a tighter bound lets no fewer classes through
 
   // Labels that may extend a prefix: not too improbable, and enough to bring the best of all beyond the threshold.
   void choose_classes() {
@@ -191,10 +219,10 @@ class Frame {
     PYSEQ_UNROLL for (int i = 0; i < 2; i++) store(score + size + i * W, splat(R(2 * kNoScore)));
     Vec<R> most = load(score);
     for (int64_t j = W; j < size; j += W) most = vmax(most, load(score + j));
-    const R floor = just_below(threshold);  // all candidates lie above
+    const R floor = just_below(threshold);  // what lies below is not needed: enough candidates are above or to come
     R high = max_tree<R>(most), low = floor;
-    int64_t n = size;
-    for (R spread = R(kUsualSpread); high - spread > floor; spread *= 16) {
+    int64_t n = above(floor);
+    for (R spread = R(kUsualSpread); n > p.width && high - spread > floor; spread *= 16) {
       const int64_t m = above(high - spread);
       if (m >= p.width) {
         low = high - spread, n = m;

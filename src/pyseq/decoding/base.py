@@ -39,6 +39,7 @@ class Decoder(BaseEstimator):
         lengths: ArrayLike | None = None,
         blank: int = 0,
         n_best: int | None = None,
+        timestamps: bool = True,
     ) -> list[Any]:
         """Read a batch of sequences.
 
@@ -55,6 +56,8 @@ class Decoder(BaseEstimator):
             The class that separates labels and is dropped.
         n_best : int, optional
             Give so many hypotheses for each sequence, best first, or fewer where there are fewer.
+        timestamps : bool
+            Whether a beam search tells where the labels are; without, it takes less time.
 
         Returns
         -------
@@ -74,10 +77,17 @@ class Decoder(BaseEstimator):
                 f"labels has {len(classes)} entries, expected {frames.width}: one for each class of logits"
             )
         n = 1 if n_best is None else check_count(n_best, "n_best", MOST_PREFIXES)
-        found = self._decode(frames, classes, n)
+        found = self._decode(frames, classes, n, bool(timestamps))
         return [best_of(hypotheses) for hypotheses in found] if n_best is None else found
 
-    def start(self, labels: int | Sequence[Hashable], *, blank: int = 0, dtype: str = "float32") -> Stream:
+    def start(
+        self,
+        labels: int | Sequence[Hashable],
+        *,
+        blank: int = 0,
+        dtype: str = "float32",
+        timestamps: bool = True,
+    ) -> Stream:
         """Begin to read a sequence that comes in pieces.
 
         Parameters
@@ -88,6 +98,8 @@ class Decoder(BaseEstimator):
             The class that separates labels and is dropped.
         dtype : {"float32", "float64"}
             In which to compute.
+        timestamps : bool
+            As in `decode`.
 
         Returns
         -------
@@ -96,12 +108,14 @@ class Decoder(BaseEstimator):
         """
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float64'")
-        return self._start(ClassLabels(labels, blank), dtype)
+        return self._start(ClassLabels(labels, blank), dtype, bool(timestamps))
 
     # What a subclass answers
 
-    def _decode(self, frames: Frames, classes: ClassLabels, n: int) -> list[list[Hypothesis]]:
+    def _decode(
+        self, frames: Frames, classes: ClassLabels, n: int, timestamps: bool
+    ) -> list[list[Hypothesis]]:
         raise NotImplementedError
 
-    def _start(self, classes: ClassLabels, dtype: str) -> Stream:
+    def _start(self, classes: ClassLabels, dtype: str, timestamps: bool) -> Stream:
         raise NotImplementedError

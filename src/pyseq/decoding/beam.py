@@ -120,8 +120,10 @@ class BeamSearch(Decoder):
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in super().__getstate__().items() if key != "_prepared"}
 
-    def _decode(self, frames: Frames, classes: ClassLabels, n: int) -> list[list[Hypothesis]]:
-        decoder = self._native(classes)
+    def _decode(
+        self, frames: Frames, classes: ClassLabels, n: int, timestamps: bool
+    ) -> list[list[Hypothesis]]:
+        decoder = self._native(classes, timestamps)
         scorers = check_scorers(self.scorers)
         if not scorers:
             return decode_beam(decoder, frames, n)
@@ -132,19 +134,20 @@ class BeamSearch(Decoder):
             found += as_hypotheses(stream.best(n, True))
         return found
 
-    def _start(self, classes: ClassLabels, dtype: str) -> BeamStream:
-        native: Any = _native_stream(self._native(classes), np.dtype(dtype))
+    def _start(self, classes: ClassLabels, dtype: str, timestamps: bool) -> BeamStream:
+        native: Any = _native_stream(self._native(classes, timestamps), np.dtype(dtype))
         scorers = check_scorers(self.scorers)
         return BeamStream(ScoredStream(native, classes, scorers) if scorers else native, len(classes), dtype)
 
-    def _native(self, classes: ClassLabels) -> _core.BeamDecoder:
+    def _native(self, classes: ClassLabels, timestamps: bool) -> _core.BeamDecoder:
         """The native search for these settings and labels: the one of the last call, if they are the same."""
-        settings = self._settings(classes)
+        settings = self._settings(classes) | {"timestamps": timestamps}
         prepared = self.__dict__.get("_prepared")
         if prepared is None or prepared[0] != settings:
             prepared = settings, self._new_native(classes, settings)
             self._prepared = prepared
-        return prepared[1]  # type: ignore[no-any-return]
+        native: _core.BeamDecoder = prepared[1]
+        return native
 
     def _settings(self, classes: ClassLabels) -> dict[str, Any]:
         """Checked settings, as values that do not change."""
@@ -207,7 +210,7 @@ class BeamSearch(Decoder):
             classes.blank,
             settings["width"],
             settings["least"],
-            True,
+            settings["timestamps"],
             sources,
             settings["external"],
         )

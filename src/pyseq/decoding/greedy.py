@@ -30,10 +30,12 @@ class GreedySearch(Decoder):
     array([1, 1])
     """
 
-    def _decode(self, frames: Frames, classes: ClassLabels, n: int) -> list[list[Hypothesis]]:
+    def _decode(
+        self, frames: Frames, classes: ClassLabels, n: int, timestamps: bool
+    ) -> list[list[Hypothesis]]:
         return [[hypothesis] for hypothesis in decode_greedy(frames, classes.blank)]
 
-    def _start(self, classes: ClassLabels, dtype: str) -> GreedyStream:
+    def _start(self, classes: ClassLabels, dtype: str, timestamps: bool) -> GreedyStream:
         return GreedyStream(classes, dtype)
 
 
@@ -50,7 +52,7 @@ class GreedyStream:
     def push(self, logits: ArrayLike) -> Hypothesis:
         """See :class:`pyseq.decoding.Stream`."""
         chunk = read_chunk(logits, len(self._classes), self._dtype)
-        (read,) = decode_greedy(as_frames(chunk[np.newaxis]), self._classes.blank)
+        read: Any = decode_greedy(as_frames(chunk[np.newaxis]), self._classes.blank)[0]
         self._chunks.append(chunk)
         self._so_far = read if self._so_far is None else self._joined(self._so_far, read)
         self._n_frames += len(chunk)
@@ -67,7 +69,7 @@ class GreedyStream:
         (read,) = decode_greedy(as_frames(whole[np.newaxis]), self._classes.blank)
         return read if n_best is None else [read]
 
-    def _joined(self, before: Hypothesis, read: Hypothesis) -> Hypothesis:
+    def _joined(self, before: Any, read: Any) -> Hypothesis:
         frames, ends = read.frames + self._n_frames, read.ends + self._n_frames
         score = before.score + read.score
         if len(read.labels) and read.frames[0] == 0 and read.labels[0] == self._last != self._classes.blank:

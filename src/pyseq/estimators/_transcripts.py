@@ -60,6 +60,9 @@ def as_transcript(
     labels = [symbols[k] for k in hypothesis.labels.tolist()]
     spans = None
     if timestamps:
+        assert hypothesis.frames is not None
+        assert hypothesis.ends is not None
+        assert hypothesis.confidences is not None
         places = hypothesis.frames.tolist(), hypothesis.ends.tolist(), hypothesis.confidences.tolist()
         spans = [LabelSpan(*span) for span in zip(labels, *places, strict=True)]
     return Transcript(as_text(labels, is_string), float(hypothesis.score), spans)

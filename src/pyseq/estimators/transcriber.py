@@ -255,7 +255,7 @@ class CTCTranscriber(SequenceEstimator):
             return self.classes_[_most_probable_single(self.network_, x)]
         symbols = self._symbols()
         transcriptions = np.empty(len(x), dtype=object)
-        for i, [best] in enumerate(self._decoded(x, 1)):
+        for i, [best] in enumerate(self._decoded(x, 1, timestamps=False)):
             labels = [symbols[k] for k in best.labels.tolist()]
             transcriptions[i] = as_text(labels, self._label_kind == "string")
         return transcriptions
@@ -280,7 +280,7 @@ class CTCTranscriber(SequenceEstimator):
             raise ValueError(f"n is {n!r}, expected a positive int")
         x = self._read_new(X)
         transcripts = np.empty(len(x), dtype=object)
-        for i, found in enumerate(self._decoded(x, int(n))):
+        for i, found in enumerate(self._decoded(x, int(n), timestamps)):
             transcripts[i] = [self._transcript(hypothesis, timestamps) for hypothesis in found]
         return transcripts
 
@@ -311,7 +311,7 @@ class CTCTranscriber(SequenceEstimator):
         ('ud', ['u', 'd'], True)
         """
         x = self._read_new(X)
-        return [self._transcript(best, timestamps) for [best] in self._decoded(x, 1)]
+        return [self._transcript(best, timestamps) for [best] in self._decoded(x, 1, timestamps)]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Posterior probabilities of blank and labels in each frame.
@@ -358,18 +358,18 @@ class CTCTranscriber(SequenceEstimator):
         n_labels = np.array([len(reference) for reference in references])
         return 1.0 - float(weights @ edit_distances(references, predicted)) / float(weights @ n_labels)
 
-    def _decoded(self, x: Ragged, n: int) -> list[list[ops.Hypothesis]]:
-        """Up to n hypotheses of each sequence, at least one: the empty one where the decoder finds none."""
+    def _decoded(self, x: Ragged, n: int, timestamps: bool) -> list[list[ops.Hypothesis]]:
+        """Up to n hypotheses of each sequence; if n is 1 exactly one, empty where the decoder finds none."""
         decoder = GreedySearch() if self.decoder is None else self.decoder
         if not isinstance(decoder, Decoder):
             raise TypeError(f"decoder is {decoder!r}, expected a Decoder such as BeamSearch(), or None")
         symbols = self._symbols()
         found: list[Any] = [None] * len(x)
         for indices, logits in self.network_.predict(x):
+            n_best = None if n == 1 else n
+            decoded = decoder.decode(logits, symbols, blank=BLANK, n_best=n_best, timestamps=timestamps)
             if n == 1:
-                decoded = [[best] for best in decoder.decode(logits, symbols, blank=BLANK)]
-            else:
-                decoded = decoder.decode(logits, symbols, blank=BLANK, n_best=n)
+                decoded = [[best] for best in decoded]
             for i, hypotheses in zip(indices, decoded, strict=True):
                 found[i] = hypotheses
         return found

@@ -35,13 +35,15 @@ class Hypothesis(NamedTuple):
         Frame after the last one of each label; the blanks that follow are nobody's.
     confidences : float32 array of shape (n_labels,)
         Of each label the geometric mean of its probability over its frames, from 0 to 1.
+
+    The last three are None where a beam search was told not to follow alignments.
     """
 
     labels: NDArray[np.int64]
     score: float
-    frames: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    confidences: NDArray[np.float32]
+    frames: NDArray[np.int64] | None
+    ends: NDArray[np.int64] | None
+    confidences: NDArray[np.float32] | None
 
 
 def ctc_decode(
@@ -52,6 +54,7 @@ def ctc_decode(
     beam_width: int = 1,
     n_best: int | None = None,
     min_log_prob: float | None = None,
+    timestamps: bool = True,
 ) -> list[Any]:
     """Read labels: greedily, or by a prefix beam search that sums over alignments [1]_.
 
@@ -75,6 +78,10 @@ def ctc_decode(
         A label whose log-probability in a frame is below this extends no prefix there, unless no class of
         the frame has a larger one. None: every label may. -7, for instance, saves time where classes are
         many.
+
+    timestamps : bool
+        Whether a beam search tells `frames`, `ends` and `confidences`, for which it follows the best
+        alignment of each prefix. Without them it takes a third less time.
 
     Returns
     -------
@@ -123,7 +130,7 @@ def ctc_decode(
         return decode_greedy(frames, blank)
     least = check_min_log_prob(min_log_prob)
     n = 1 if n_best is None else check_count(n_best, "n_best", MOST_PREFIXES)
-    decoder = _core.BeamDecoder(frames.width, blank, width, least, True, [], False)
+    decoder = _core.BeamDecoder(frames.width, blank, width, least, bool(timestamps), [], False)
     found = decode_beam(decoder, frames, n)
     return [best_of(hypotheses) for hypotheses in found] if n_best is None else found
 
@@ -166,6 +173,8 @@ def _hypothesis(
     ends: NDArray[np.int64],
     log_probs: NDArray[np.float32],
 ) -> Hypothesis:
+    if len(begins) < len(labels):
+        return Hypothesis(labels[part], score, None, None, None)
     first, stop = begins[part], ends[part]
     # rounding may carry the mean of logarithms beyond 0
     confidences = np.exp(np.minimum(log_probs[part] / (stop - first), 0)).astype(np.float32)
