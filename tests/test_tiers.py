@@ -14,6 +14,7 @@ KERNEL_TESTS = [
     "test_activations.py",
     "test_conv_*.py",
     "test_ctc_*.py",
+    "test_decoding_search.py",
     "test_dense.py",
     "test_rnn_*.py",
     "test_updates.py",

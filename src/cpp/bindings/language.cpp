@@ -95,11 +95,25 @@ std::shared_ptr<Automaton> tokens(const NgramModel& model, const py::array& word
   return made;
 }
 
+// f() without the GIL. Messages quote the file, which may hold bytes that are no UTF-8.
+template <class F>
+void reading(F&& f) {
+  try {
+    without_gil(f);
+  } catch (const ArpaError& error) {
+    const std::string what = error.what();
+    const auto text = py::reinterpret_steal<py::object>(
+        PyUnicode_DecodeUTF8(what.data(), static_cast<py::ssize_t>(what.size()), "backslashreplace"));
+    PyErr_SetObject(PyExc_ValueError, text.ptr());
+    throw py::error_already_set();
+  }
+}
+
 void feed(ArpaReader& reader, const py::bytes& text) {
   char* data;
   py::ssize_t size;
   if (PyBytes_AsStringAndSize(text.ptr(), &data, &size) != 0) throw py::error_already_set();
-  without_gil([&] { reader.feed(data, static_cast<std::size_t>(size)); });
+  reading([&] { reader.feed(data, static_cast<std::size_t>(size)); });
 }
 
 std::pair<float, int32_t> score(const NgramModel& model, int32_t state, int32_t word) {
@@ -125,7 +139,7 @@ void register_language(py::module_& m) {
       .def("feed", &feed, py::arg("text"))
       .def("finish", [](ArpaReader& reader) {
         std::shared_ptr<NgramModel> model;
-        without_gil([&] { model = reader.finish(); });
+        reading([&] { model = reader.finish(); });
         return py::make_tuple(model, py::bytes(reader.words().text()), copied(reader.words().ends()));
       })
       .def_property_readonly("line", &ArpaReader::line);

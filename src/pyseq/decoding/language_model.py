@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zipfile
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from typing import IO, Any, Literal
@@ -182,7 +183,7 @@ class NGramLanguageModel:
                 words = tuple(bytes(file["words"]).decode().split("\n"))
                 symbols = {str(label): str(symbol) for label, symbol in file["symbols"]}
                 unit: Any = str(file["unit"])
-        except (ValueError, KeyError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise ValueError(f"{os.fspath(path)} is no saved language model: {error}") from None
         if len(words) != sizes[1]:
             raise ValueError(
