@@ -220,8 +220,8 @@ struct CtcBeamFrame {
   const int32_t* first_child;   // [count] an entry whose parent this is, or -1
   const int32_t* next_child;    // [count] another entry of the same parent, or -1
   const R* gain;                // [beam_room(width)] what other sources added with the last label
-  const float* const* rows;     // [count] each [classes]: what they would add with each label; may be null: nothing
-  const float* row_most;        // [count] the largest number of each row; null where rows is
+  const float* const* rows;     // [count] each [beam_room(classes)]: what they would add with each label; may be null
+  const float* row_most;        // [beam_room(width)] the largest number of each row; null where rows is
   BeamScores<R> next;           // out, up to beam_room(width); relative to the best score
   int32_t* from;                // out, [width] which entry an entry was
   int32_t* label;               // out, [width] the label that extends it, or -1: kept

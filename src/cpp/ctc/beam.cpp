@@ -15,12 +15,22 @@ namespace {
 
 constexpr double kDead = kNoScore / 2;  // scores below are those of nothing
 
-// Numbers of a row of other sources, which is float32 always.
+// Numbers of other sources, which are float32 always: those at some places of a row, and those that lie together.
 PYSEQ_INLINE Vec<float> gather_row(const float* row, IntVec<float> at) { return gather(row, at); }
 PYSEQ_INLINE Vec<double> gather_row(const float* row, IntVec<double> at) {
   Vec<double> v;
   PYSEQ_UNROLL for (int i = 0; i < kLanes<double>; i++) v[i] = row[at[i]];
   return v;
+}
+template <class R>
+PYSEQ_INLINE Vec<R> load_row(const float* row) {
+  if constexpr (sizeof(R) == 4) {
+    return load(row);
+  } else {
+    Vec<R> v;
+    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) v[i] = row[i];
+    return v;
+  }
 }
 
 template <class R>
@@ -47,6 +57,7 @@ class Frame {
     stay_label = arena.take<R>(room);
     class_score = arena.take<R>(classes);
     class_id = arena.take<Int>(classes);
+    every_class = arena.take<R>(classes);
     // `add_extensions` cuts at three widths, and adds at most all classes before it looks
     const int64_t candidates = 3 * room + classes + 2 * W;
     score = arena.take<R>(candidates);
@@ -91,8 +102,9 @@ class Frame {
     }
     best_before = max_tree<R>(most);
     if (!p.rows) return;
-    best_before = R(kNoScore);
-    for (int64_t i = 0; i < p.count; i++) best_before = max_of(best_before, total[i] + static_cast<R>(p.row_most[i]));
+    most = splat(R(kNoScore));
+    for (int64_t j = 0; j < p.count; j += W) most = vmax(most, load(total + j) + load_row<R>(p.row_most + j));
+    best_before = max_tree<R>(most);
   }
 
   // Candidates that are entries already, with what reaches them from their parents.
@@ -170,12 +182,14 @@ class Frame {
       v -= shift;
       uint32_t bits = bits_above(v, need);
       if (p.blank - c >= 0 && p.blank - c < W) bits &= ~(1u << (p.blank - c));
+      if (p.rows) store(every_class + c, blend(LaneMask<R>::from_bits(bits), v, never));
       if (!bits) continue;
       compress_to(class_score + classes, v, bits);
       compress_to(class_id + classes, lanes + static_cast<Int>(c), bits);
       classes += __builtin_popcount(bits);
       most = vmax(most, v);
     }
+    all_classes = p.rows && ceil_div(p.classes, W) <= kGatherCost * ceil_div(classes, W);
     best_class = max_tree<R>(most);
     store(class_score + classes, never);
     store_ints<R>(class_id + classes, IntVec<R>{});
@@ -188,20 +202,28 @@ class Frame {
       R most = total[i] + best_class;
       if (p.rows) most += static_cast<R>(p.row_most[i]);
       if (!(most > threshold)) continue;
-      if (p.rows) extend<true>(i);
-      else extend<false>(i);
+      if (!p.rows) extend<kNoRows>(i);
+      else if (all_classes) extend<kWholeRows>(i);
+      else extend<kPartsOfRows>(i);
       if (size >= 3 * p.width) cut();
     }
   }
 
-  template <bool kRows>
+  // To look numbers of a row up takes several times as long as to load as many that lie together: unless few classes
+  // are left, all are tried, the others with -inf.
+  enum RowUse { kNoRows, kPartsOfRows, kWholeRows };
+  static constexpr int64_t kGatherCost = 4;
+
+  template <RowUse kRows>
   PYSEQ_INLINE void extend(int64_t i) {
     const Vec<R> sum = splat(total[i]), of_blank = splat(p.now.blank[i]), bound = splat(threshold);
     const IntVec<R> last = splat_int<R>(static_cast<Int>(p.last[i])), entry = splat_int<R>(static_cast<Int>(i));
-    for (int64_t c = 0; c < classes; c += W) {
-      const IntVec<R> id = load_ints<R>(class_id + c);
-      Vec<R> s = load(class_score + c) + select<R>(id == last, of_blank, sum);
-      if (kRows) s += gather_row(p.rows[i], id);
+    const int64_t end = kRows == kWholeRows ? p.classes : classes;
+    for (int64_t c = 0; c < end; c += W) {
+      const IntVec<R> id = kRows == kWholeRows ? lane_numbers<R>() + static_cast<Int>(c) : load_ints<R>(class_id + c);
+      Vec<R> s = load((kRows == kWholeRows ? every_class : class_score) + c) + select<R>(id == last, of_blank, sum);
+      if (kRows == kWholeRows) s += load_row<R>(p.rows[i] + c);
+      if (kRows == kPartsOfRows) s += gather_row(p.rows[i], id);
       uint32_t bits = bits_above(s, bound);
       if (!bits) continue;
       for (int32_t child = p.first_child[i]; child >= 0; child = p.next_child[child])
@@ -285,9 +307,11 @@ class Frame {
   R *total, *stay, *stay_blank, *stay_label;  // [beam_room(width)]
   R* class_score;                             // [classes] log-probabilities of the labels that may extend
   Int* class_id;
+  R* every_class;                             // [classes] the same at the places of all labels, else -inf; with rows
   R* score;                                   // candidates: entry `from`, extended by `label` or kept (-1)
   Int *from, *label;
   int64_t size = 0, classes = 0;
+  bool all_classes = false;
   R denominator = 0, least = 0, threshold = 0, best_before = 0, best_class = 0;
 };
 

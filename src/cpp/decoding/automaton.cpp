@@ -6,6 +6,7 @@
 #include <new>
 
 #include "decoding/prefix_tree.h"
+#include "kernels.h"
 
 namespace pyseq {
 
@@ -17,7 +18,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 class AutomatonReader : public SourceReader {
  public:
   AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
-      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), blank_(blank),
+      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), stride_(beam_room(classes)), blank_(blank),
         place_(static_cast<int32_t*>(std::calloc(static_cast<std::size_t>(automaton_->states()), sizeof(int32_t)))) {
     if (!place_) throw std::bad_alloc();
   }
@@ -44,8 +45,8 @@ class AutomatonReader : public SourceReader {
   static constexpr int32_t kBlock = 64;  // rows; they stay where they are
 
   float scaled(float score) const { return score == -kInfinity ? score : scale_ * score; }
-  float* scores(int32_t at) { return &blocks_[static_cast<std::size_t>(at / kBlock)][static_cast<std::size_t>(at % kBlock * 2 * classes_)]; }
-  int32_t* nexts(int32_t at) { return reinterpret_cast<int32_t*>(scores(at) + classes_); }
+  float* scores(int32_t at) { return &blocks_[static_cast<std::size_t>(at / kBlock)][static_cast<std::size_t>(at % kBlock * 2 * stride_)]; }
+  int32_t* nexts(int32_t at) { return reinterpret_cast<int32_t*>(scores(at) + stride_); }
 
   // Where the row of a state is. Rows of states that it falls back to are made first.
   int32_t place(int32_t state) {
@@ -57,7 +58,7 @@ class AutomatonReader : public SourceReader {
     const auto s = static_cast<std::size_t>(state);
     const int32_t fallback = automaton_->fallback[s], below = fallback < 0 ? -1 : place(fallback);
     const auto at = static_cast<int32_t>(held_.size());
-    if (at % kBlock == 0) blocks_.emplace_back(static_cast<std::size_t>(kBlock * 2 * classes_));
+    if (at % kBlock == 0) blocks_.emplace_back(static_cast<std::size_t>(kBlock * 2 * stride_));
     float* to = scores(at);
     int32_t* next = nexts(at);
     if (below < 0) {
@@ -88,7 +89,7 @@ class AutomatonReader : public SourceReader {
   };
   std::shared_ptr<const Automaton> automaton_;
   float scale_, bonus_;
-  int64_t classes_, blank_;
+  int64_t classes_, stride_, blank_;
   std::unique_ptr<int32_t, Free> place_;  // [states] place + 1; pages that are never touched cost nothing
   std::vector<int32_t> held_;             // states with a row, by place
   std::vector<float> most_;

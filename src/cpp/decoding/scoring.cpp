@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels.h"
+
 namespace pyseq {
 
 ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width)
-    : direct_(false), classes_(classes), blank_(blank), stride_((classes + 15) / 16 * 16) {
+    : direct_(false), classes_(classes), blank_(blank), stride_(beam_room(classes)) {
   for (const auto& source : scoring.sources) {
     readers_.push_back(source->reader(classes, blank));
     start_.push_back(source->start());

@@ -15,7 +15,7 @@ struct SourceState {
 };
 
 struct Row {
-  const float* scores;  // [classes]
+  const float* scores;  // [beam_room(classes)]
   float most;           // the largest but the blank's
 };
 

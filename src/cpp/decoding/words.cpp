@@ -4,6 +4,8 @@
 #include <limits>
 #include <unordered_map>
 
+#include "kernels.h"
+
 namespace pyseq {
 
 Spelling::Spelling(const std::string& text, const std::vector<int64_t>& ends) : word_(1, -1) {
@@ -29,7 +31,7 @@ int32_t Spelling::step(int32_t node, const std::string& bytes) const {
 class WordReader : public SourceReader {
  public:
   WordReader(const WordSource& source, int64_t classes, int64_t blank)
-      : s_(source), model_(*source.model_), classes_(classes), blank_(blank), row_(static_cast<std::size_t>(classes)) {}
+      : s_(source), model_(*source.model_), classes_(classes), blank_(blank), row_(static_cast<std::size_t>(beam_room(classes))) {}
 
   Row row(SourceState state) override {
     std::fill(row_.begin(), row_.end(), 0.0f);
@@ -41,7 +43,7 @@ class WordReader : public SourceReader {
     }
     row_[static_cast<std::size_t>(s_.delimiter_)] = at_end(state);
     row_[static_cast<std::size_t>(blank_)] = -std::numeric_limits<float>::infinity();
-    return {row_.data(), *std::max_element(row_.begin(), row_.end())};
+    return {row_.data(), *std::max_element(row_.begin(), row_.begin() + classes_)};
   }
 
   SourceState next(SourceState state, int32_t label) override {

@@ -141,10 +141,11 @@ class BeamSearch(Decoder):
 
     def _native(self, classes: ClassLabels, timestamps: bool) -> _core.BeamDecoder:
         """The native search for these settings and labels: the one of the last call, if they are the same."""
-        settings = self._settings(classes) | {"timestamps": timestamps}
+        given = {name: _frozen(value) for name, value in self.get_params(deep=False).items()}
+        given |= {"classes": (classes.labels, classes.blank), "timestamps": timestamps}
         prepared = self.__dict__.get("_prepared")
-        if prepared is None or prepared[0] != settings:
-            prepared = settings, self._new_native(classes, settings)
+        if prepared is None or not _equal(prepared[0], given):
+            prepared = given, self._new_native(classes, self._settings(classes) | {"timestamps": timestamps})
             self._prepared = prepared
         native: _core.BeamDecoder = prepared[1]
         return native
@@ -158,7 +159,6 @@ class BeamSearch(Decoder):
         if lexicon is not None and not isinstance(lexicon, Lexicon):
             lexicon = as_words(lexicon, "lexicon")
         return {
-            "classes": (classes.labels, classes.blank),
             "width": check_count(self.beam_width, "beam_width", MOST_PREFIXES),
             "least": check_min_log_prob(self.min_log_prob),
             "model": model,
@@ -236,6 +236,20 @@ class BeamStream:
 
 def _native_stream(decoder: _core.BeamDecoder, dtype: Any) -> _core.BeamStream32:
     return (_core.BeamStream32 if dtype == np.float32 else _core.BeamStream64)(decoder)
+
+
+def _frozen(value: Any) -> Any:
+    """A parameter as it is now: later changes of a collection do not reach the copy."""
+    if isinstance(value, dict):
+        return dict(value)
+    return tuple(value) if isinstance(value, (list, set)) else value
+
+
+def _equal(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    try:
+        return before == now
+    except ValueError:  # arrays among the words
+        return False
 
 
 def _number(value: Any, name: str, least: float = -math.inf) -> float:
