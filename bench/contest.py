@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-FAMILIES = ("bench.workloads_rnn",)
+FAMILIES = ("bench.workloads_rnn", "bench.workloads_ctc_decode")
 
 # Precisions, most exact first. A peer is measured against ours of its own precision and of lower ones.
 PRECISIONS = ("highest", "high", "medium")

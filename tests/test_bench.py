@@ -14,6 +14,7 @@ if not (ROOT / "bench" / "contest.py").is_file():
 sys.path.insert(0, str(ROOT))
 try:
     from bench import contest, grid, results, rnn_pyseq, tables
+    from bench.workloads_ctc_decode import DecodingWorkload
     from bench.workloads_rnn import RnnWorkload
 finally:
     sys.path.remove(str(ROOT))
@@ -67,6 +68,17 @@ def test_what_is_timed_computes_the_reference(cell, kind, training):
     ours = rnn_pyseq.contestant(problem, "highest")
     error = contest.furthest(ours.values(ours.call()), rnn_pyseq.reference(problem))
     assert error.size < 1e-5, error
+
+
+@pytest.mark.parametrize(
+    "options", [{"greedy": True}, {}, {"extras": ("3-gram", "hot words"), "beside": ()}], ids=str
+)
+def test_decoders_that_are_timed_compute_the_reference(options):
+    prepared = DecodingWorkload("peaked", 12, **options).prepare(1, ["highest"])
+    assert [c.ours for c in prepared.contestants] == [True, *[False] * (options != {})]
+    for contestant in prepared.contestants:
+        error = contest.furthest(contestant.values(contestant.call()), prepared.reference)
+        assert error.size < 1e-5, error
 
 
 def test_other_values_shapes_or_names_are_noticed():

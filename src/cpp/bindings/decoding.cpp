@@ -137,7 +137,7 @@ void register_decoding(py::module_& m) {
   py::class_<BeamDecoder, std::shared_ptr<BeamDecoder>>(m, "BeamDecoder")
       .def(py::init([](int64_t classes, int64_t blank, int64_t width, double least, bool alignments,
                        const std::vector<std::shared_ptr<Source>>& sources, bool external) {
-             if (sources.size() > static_cast<std::size_t>(kMostSources)) reject("sources", "fewer sources");
+             if (sources.size() > static_cast<std::size_t>(kMostSources)) reject("sources", "at most three");
              Scoring scoring;
              scoring.sources.assign(sources.begin(), sources.end());
              scoring.external = external;

@@ -66,8 +66,8 @@ bool read_number(const Field& field, double& value) {
   static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
   const auto mantissa = static_cast<double>(digits);
-  if (exponent >= -22 && exponent <= 22) value = exponent < 0 ? mantissa / powers[-exponent] : mantissa * powers[exponent];
-  else value = digits == 0 ? 0 : mantissa * std::pow(10.0, exponent);
+  if (exponent < -22 || exponent > 22) value = digits == 0 ? 0 : mantissa * std::pow(10.0, exponent);
+  else value = exponent < 0 ? mantissa / powers[-exponent] : mantissa * powers[exponent];
   if (negative) value = -value;
   return p == field.end;
 }
@@ -184,8 +184,10 @@ void ArpaReader::read_count(const char* text, const char* end) {
     if (k == 0 && (text == end || *text++ != '=')) fail(expected);
   }
   if (text != end || numbers[0] != static_cast<int64_t>(counts_.size()) + 1) fail(expected);
-  if (numbers[0] > kLongestNgram) fail("announces " + grams(static_cast<int>(numbers[0])) + ", expected at most " + grams(kLongestNgram));
-  if (numbers[1] > kMostNgrams) fail("announces more than " + std::to_string(kMostNgrams) + " " + grams(static_cast<int>(numbers[0])) + ", which is more than can be held");
+  const std::string named = grams(static_cast<int>(numbers[0]));
+  if (numbers[0] > kLongestNgram) fail("announces " + named + ", expected at most " + grams(kLongestNgram));
+  if (numbers[1] > kMostNgrams)
+    fail("announces more than " + std::to_string(kMostNgrams) + " " + named + ", which is more than can be held");
   counts_.push_back(numbers[1]);
   count_lines_.push_back(line_);
 }
@@ -217,7 +219,8 @@ void ArpaReader::read_ngram(const char* text, const char* end) {
     double value;
     if (equals(field.begin, field.end, "-inf") || equals(field.begin, field.end, "-Infinity")) return kLogZero;
     if (!read_number(field, value)) fail(std::string("has '") + field.text() + "' as " + what + ", expected a number");
-    if (!(value < 1e30 && value > -1e30)) fail(std::string("has '") + field.text() + "' as " + what + ", which is too large");
+    if (!(value < 1e30 && value > -1e30))
+      fail(std::string("has '") + field.text() + "' as " + what + ", which is too large");
     return static_cast<float>(value);
   };
   Field field{text, text};
@@ -226,14 +229,16 @@ void ArpaReader::read_ngram(const char* text, const char* end) {
   if (log10 > 0) fail("has '" + field.text() + "' as logarithm of a probability, expected at most 0");
   ngram_.clear();
   for (int i = 0; i < order_; i++) {
-    if (!next_field(text, end, field)) fail("has " + std::to_string(i) + " words, expected " + std::to_string(order_) + " in the " + grams(order_));
+    if (!next_field(text, end, field))
+      fail("has " + std::to_string(i) + " words, expected " + std::to_string(order_) + " in the " + grams(order_));
     const int32_t word = order_ == 1 ? words_.add(field.begin, field.size()) : words_.find(field.begin, field.size());
     if (word < 0) fail("has the word '" + field.text() + "', which is not among the 1-grams");
     ngram_.push_back(word);
   }
   float backoff = 0;
   if (next_field(text, end, field)) backoff = number(field, "backoff");
-  if (next_field(text, end, field)) fail("goes on with '" + field.text() + "', expected " + std::to_string(order_) + " words and a backoff");
+  if (next_field(text, end, field))
+    fail("goes on with '" + field.text() + "', expected " + std::to_string(order_) + " words and a backoff");
   if (!builder_.add(ngram_.data(), order_, log10, backoff)) fail("has an n-gram that occurred before");
 }
 

@@ -14,86 +14,122 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Rows of an automaton: scores and next states of all labels.
+// Rows of an automaton, made when first asked for. A state is where its row is:
+//   [header: kHeader floats][scores: stride floats][links: stride pointers, to the rows of the next states, or null]
 class AutomatonReader : public SourceReader {
  public:
   AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
-      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), stride_(beam_room(classes)), blank_(blank),
+      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), stride_(beam_room(classes)),
+        blank_(blank), row_bytes_((kHeader + stride_) * int64_t{sizeof(float)} + stride_ * int64_t{sizeof(float*)}),
         place_(static_cast<int32_t*>(std::calloc(static_cast<std::size_t>(automaton_->states()), sizeof(int32_t)))) {
     if (!place_) throw std::bad_alloc();
   }
 
-  Row row(SourceState state) override {
-    const int32_t at = place(state.a);
-    return {scores(at), most_[static_cast<std::size_t>(at)]};
+  SourceState start() override { return at(automaton_->start); }
+  Row row(SourceState state) override { return {state.row, header(state).most}; }
+  SourceState next(SourceState state, int32_t label) override {
+    SourceState to;
+    to.row = links(state.row)[label];
+    return to.row ? to : follow(state, label);
   }
-  SourceState next(SourceState state, int32_t label) override { return {nexts(place(state.a))[label], 0}; }
-  float finish(SourceState state) override { return scaled(automaton_->finish[static_cast<std::size_t>(state.a)]); }
-  bool rows_last() const override { return true; }
+  float finish(SourceState state) override {
+    return scaled(automaton_->finish[static_cast<std::size_t>(header(state).state)]);
+  }
+  bool rows_are_states() const override { return true; }
   bool crowded() const override {
-    return static_cast<int64_t>(held_.size()) * classes_ * static_cast<int64_t>(sizeof(float) + sizeof(int32_t)) > kMostBytes;
+    return static_cast<int64_t>(held_.size()) * row_bytes_ > kMostBytes;
   }
   void forget() override {
     for (const int32_t state : held_) place_.get()[state] = 0;
     held_.clear();
-    most_.clear();
     blocks_.clear();
   }
+  SourceState lasting(SourceState state) const override {
+    SourceState number{};
+    number.pair.a = header(state).state;
+    return number;
+  }
+  SourceState renewed(SourceState state) override { return at(state.pair.a); }
 
  private:
-  static constexpr int64_t kMostBytes = 32 << 20;
-  static constexpr int32_t kBlock = 64;  // rows; they stay where they are
+  static constexpr int64_t kMostBytes = 64 << 20;
+  static constexpr int64_t kHeader = 16;  // a cache line
+  static constexpr int32_t kBlock = 64;   // rows; they stay where they are
 
-  float scaled(float score) const { return score == -kInfinity ? score : scale_ * score; }
-  float* scores(int32_t at) { return &blocks_[static_cast<std::size_t>(at / kBlock)][static_cast<std::size_t>(at % kBlock * 2 * stride_)]; }
-  int32_t* nexts(int32_t at) { return reinterpret_cast<int32_t*>(scores(at) + stride_); }
-
-  // Where the row of a state is. Rows of states that it falls back to are made first.
-  int32_t place(int32_t state) {
-    const int32_t known = place_.get()[state];
-    return known ? known - 1 : make(state);
+  struct Header {
+    int32_t state;
+    float most;
+  };
+  static const Header& header(SourceState state) { return *reinterpret_cast<const Header*>(state.row - kHeader); }
+  const float** links(const float* row) const {
+    return reinterpret_cast<const float**>(const_cast<float*>(row + stride_));
   }
 
-  int32_t make(int32_t state) {
-    const auto s = static_cast<std::size_t>(state);
-    const int32_t fallback = automaton_->fallback[s], below = fallback < 0 ? -1 : place(fallback);
-    const auto at = static_cast<int32_t>(held_.size());
-    if (at % kBlock == 0) blocks_.emplace_back(static_cast<std::size_t>(kBlock * 2 * stride_));
-    float* to = scores(at);
-    int32_t* next = nexts(at);
-    if (below < 0) {
-      std::fill(to, to + classes_, scaled(automaton_->otherwise) + bonus_);
-      std::fill(next, next + classes_, 0);
-    } else {
-      const float* from = scores(below);
-      const float backoff = scaled(automaton_->backoff[s]);
-      for (int64_t c = 0; c < classes_; c++) to[c] = from[c] + backoff;
-      std::copy(nexts(below), nexts(below) + classes_, next);
+  float scaled(float score) const { return score == -kInfinity ? score : scale_ * score; }
+
+  SourceState at(int32_t state) {
+    SourceState found;
+    const int32_t known = place_.get()[state];
+    found.row = known ? row_at(known - 1) : make(state);
+    return found;
+  }
+  float* row_at(int32_t place) {
+    char* const block = blocks_[static_cast<std::size_t>(place / kBlock)].get();
+    return reinterpret_cast<float*>(block + place % kBlock * row_bytes_) + kHeader;
+  }
+
+  // The state that a label leads to: that of its arc in this state or in the first it falls back to that has one.
+  SourceState follow(SourceState state, int32_t label) {
+    const int32_t number = target(header(state).state, label);
+    const SourceState to = at(number);
+    links(state.row)[label] = to.row;
+    return to;
+  }
+  int32_t target(int32_t state, int32_t label) const {
+    for (; state >= 0; state = automaton_->fallback[static_cast<std::size_t>(state)]) {
+      const Arc* const first = automaton_->arcs.data() + automaton_->begin[static_cast<std::size_t>(state)];
+      const Arc* const last = automaton_->arcs.data() + automaton_->begin[static_cast<std::size_t>(state) + 1];
+      const Arc* const arc = std::lower_bound(first, last, label, [](const Arc& a, int32_t l) { return a.label < l; });
+      if (arc != last && arc->label == label) return arc->next;
     }
+    return 0;
+  }
+
+  // Rows of states that this one falls back to are made first.
+  const float* make(int32_t state) {
+    const auto s = static_cast<std::size_t>(state);
+    const int32_t fallback = automaton_->fallback[s];
+    const float* const below = fallback < 0 ? nullptr : at(fallback).row;
+    const auto place = static_cast<int32_t>(held_.size());
+    if (place % kBlock == 0) {
+      blocks_.emplace_back(static_cast<char*>(std::calloc(kBlock, static_cast<std::size_t>(row_bytes_))));  // no links
+      if (!blocks_.back()) throw std::bad_alloc();
+    }
+    float* const row = row_at(place);
+    const float base = below ? scaled(automaton_->backoff[s]) : scaled(automaton_->otherwise) + bonus_;
+    for (int64_t c = 0; c < classes_; c++) row[c] = below ? below[c] + base : base;
     for (int64_t a = automaton_->begin[s]; a < automaton_->begin[s + 1]; a++) {
       const Arc& arc = automaton_->arcs[static_cast<std::size_t>(a)];
-      to[arc.label] = scaled(arc.weight) + bonus_;
-      next[arc.label] = arc.next;
+      row[arc.label] = scaled(arc.weight) + bonus_;
     }
     float most = -kInfinity;
     for (int64_t c = 0; c < classes_; c++)
-      if (c != blank_) most = std::max(most, to[c]);
-    most_.push_back(most);
+      if (c != blank_) most = std::max(most, row[c]);
+    *reinterpret_cast<Header*>(row - kHeader) = {state, most};
     held_.push_back(state);
-    place_.get()[state] = at + 1;
-    return at;
+    place_.get()[state] = place + 1;
+    return row;
   }
 
   struct Free {
-    void operator()(int32_t* p) const { std::free(p); }
+    void operator()(void* p) const { std::free(p); }
   };
   std::shared_ptr<const Automaton> automaton_;
   float scale_, bonus_;
-  int64_t classes_, stride_, blank_;
+  int64_t classes_, stride_, blank_, row_bytes_;
   std::unique_ptr<int32_t, Free> place_;  // [states] place + 1; pages that are never touched cost nothing
   std::vector<int32_t> held_;             // states with a row, by place
-  std::vector<float> most_;
-  std::vector<std::vector<float>> blocks_;
+  std::vector<std::unique_ptr<char, Free>> blocks_;
 };
 
 }  // namespace
@@ -149,7 +185,10 @@ struct HotTree {
   PrefixTree tree;
   std::vector<float> held;       // granted for the time being
   std::vector<float> completed;  // granted for good on arrival, by words that end here
-  std::vector<int32_t> fallback, order;
+  std::vector<int32_t> fallback;
+
+  float& completed_at(int32_t node) { return completed[static_cast<std::size_t>(node)]; }
+  int32_t& fallback_of(int32_t node) { return fallback[static_cast<std::size_t>(node)]; }
 
   int32_t step(int32_t node, int32_t label) {
     node = tree.child(node, label);
@@ -179,8 +218,8 @@ struct HotTree {
     for (const auto& nodes : by_depth)
       for (const int32_t n : nodes) {
         const int32_t parent = tree[n].parent;
-        if (parent != 0) fallback[static_cast<std::size_t>(n)] = find(fallback[static_cast<std::size_t>(parent)], tree[n].label);
-        completed[static_cast<std::size_t>(n)] += completed[static_cast<std::size_t>(fallback[static_cast<std::size_t>(n)])];
+        if (parent != 0) fallback_of(n) = find(fallback_of(parent), tree[n].label);
+        completed_at(n) += completed_at(fallback_of(n));
       }
   }
 };
@@ -218,7 +257,8 @@ Automaton hot_word_automaton(const LabelSequences& words, const float* boosts, i
   const auto completed = [&](int32_t n) { return hot.completed[static_cast<std::size_t>(n)]; };
   std::vector<LooseArc> arcs;
   for (int32_t n = 0; n < hot.tree.size(); n++) {
-    if (n > 0) arcs.push_back({hot.tree[n].parent, {hot.tree[n].label, n, held(n) + completed(n) - held(hot.tree[n].parent)}});
+    const PrefixNode& node = hot.tree[n];
+    if (n > 0) arcs.push_back({node.parent, {node.label, n, held(n) + completed(n) - held(node.parent)}});
     a.backoff.push_back(n == 0 ? 0 : held(hot.fallback[static_cast<std::size_t>(n)]) - held(n));
     a.finish.push_back(-held(n) + (delimiter >= 0 ? completed(hot.find(n, delimiter)) : 0));
   }

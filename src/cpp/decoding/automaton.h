@@ -45,7 +45,6 @@ class AutomatonSource : public Source {
  public:
   AutomatonSource(std::shared_ptr<const Automaton> automaton, float scale, float bonus)
       : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus) {}
-  SourceState start() const override { return {automaton_->start, 0}; }
   std::unique_ptr<SourceReader> reader(int64_t classes, int64_t blank) const override;
 
  private:

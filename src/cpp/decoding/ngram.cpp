@@ -46,7 +46,8 @@ bool NgramBuilder::add(const int32_t* words, int order, float log10, float backo
   while (shared < history && shared < path_words_.size() && path_words_[shared] == words[shared]) shared++;
   path_words_.assign(words, words + history);
   path_nodes_.resize(history);
-  for (std::size_t k = shared; k < history; k++) path_nodes_[k] = tree_.child(k == 0 ? 0 : path_nodes_[k - 1], words[k]);
+  for (std::size_t k = shared; k < history; k++)
+    path_nodes_[k] = tree_.child(k == 0 ? 0 : path_nodes_[k - 1], words[k]);
   const int32_t node = tree_.child(history == 0 ? 0 : path_nodes_[history - 1], words[history]);
   log10_.resize(at(tree_.size()), kNotGiven);
   backoff_.resize(log10_.size());
@@ -70,7 +71,8 @@ std::vector<int32_t> NgramBuilder::by_length_and_parent() {
     keyed.reserve(last - first);
     for (std::size_t k = first; k < last; k++) {
       const PrefixNode& node = tree_[order[k]];
-      keyed.push_back({static_cast<uint64_t>(rank[at(node.parent)]) << 32 | static_cast<uint32_t>(node.label), order[k]});
+      const auto parent = static_cast<uint64_t>(rank[at(node.parent)]);
+      keyed.push_back({parent << 32 | static_cast<uint32_t>(node.label), order[k]});
     }
     std::sort(keyed.begin(), keyed.end());
     for (std::size_t k = first; k < last; k++) {
@@ -113,8 +115,9 @@ std::shared_ptr<NgramModel> NgramBuilder::finish(int32_t words) {
   for (std::size_t k = 1; k < n; k++) {
     if (!std::isnan(model->log10[k])) continue;
     // A history that nothing was said of as an n-gram: what its last word has by backing off.
-    if (parent[k] == 0) model->log10[k] = model->unknown;
-    else model->log10[k] = model->backoff[at(parent[k])] + model->score(model->suffix[at(parent[k])], model->word[k]).log10;
+    const std::size_t history = at(parent[k]);
+    if (history == 0) model->log10[k] = model->unknown;
+    else model->log10[k] = model->backoff[history] + model->score(model->suffix[history], model->word[k]).log10;
   }
   return model;
 }

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels.h"
+
 namespace pyseq {
 
 struct Run {
@@ -23,6 +25,9 @@ struct Path {
 struct Paths {
   Path blank, label;
   const Path& best() const { return blank.score >= label.score ? blank : label; }
+  void lower(double by) {
+    for (Path* path : {&blank, &label}) path->score = path->score - by > kNoScore ? path->score - by : kNoScore;
+  }
 };
 
 class RunList {
@@ -37,25 +42,25 @@ class RunList {
     return static_cast<int32_t>(runs_.size()) - 1;
   }
 
-  // Forgets what no given path needs.
-  void compact(std::vector<Paths>& entries, int64_t count) {
+  // Forgets what none of these needs.
+  void compact(Paths* entries, int64_t count) {
     std::vector<int32_t> renamed(runs_.size(), -1);
+    const auto new_number = [&](int32_t run) -> int32_t& { return renamed[static_cast<std::size_t>(run)]; };
     for (int64_t i = 0; i < count; i++)
-      for (const Path* path : {&entries[static_cast<std::size_t>(i)].blank, &entries[static_cast<std::size_t>(i)].label})
-        for (int32_t r = path->run.before; r >= 0 && renamed[static_cast<std::size_t>(r)] < 0; r = (*this)[r].before)
-          renamed[static_cast<std::size_t>(r)] = 0;
+      for (const Path* path : {&entries[i].blank, &entries[i].label})
+        for (int32_t r = path->run.before; r >= 0 && new_number(r) < 0; r = (*this)[r].before) new_number(r) = 0;
     int32_t kept = 0;  // what comes before has a smaller number
     for (std::size_t r = 0; r < runs_.size(); r++) {
       if (renamed[r] < 0) continue;
       Run moved = runs_[r];
-      if (moved.before >= 0) moved.before = renamed[static_cast<std::size_t>(moved.before)];
+      if (moved.before >= 0) moved.before = new_number(moved.before);
       renamed[r] = kept;
       runs_[static_cast<std::size_t>(kept++)] = moved;
     }
     runs_.resize(static_cast<std::size_t>(kept));
     for (int64_t i = 0; i < count; i++)
-      for (Path* path : {&entries[static_cast<std::size_t>(i)].blank, &entries[static_cast<std::size_t>(i)].label})
-        if (path->run.before >= 0) path->run.before = renamed[static_cast<std::size_t>(path->run.before)];
+      for (Path* path : {&entries[i].blank, &entries[i].label})
+        if (path->run.before >= 0) path->run.before = new_number(path->run.before);
   }
 
  private:

@@ -53,19 +53,19 @@ class PrefixTree {
   void compact(int32_t** held, int64_t count) {
     std::vector<int32_t> renamed(nodes_.size(), -1);
     renamed[0] = 0;
+    const auto new_number = [&](int32_t node) -> int32_t& { return renamed[static_cast<std::size_t>(node)]; };
     for (int64_t i = 0; i < count; i++)
-      for (int32_t n = *held[i]; renamed[static_cast<std::size_t>(n)] < 0; n = (*this)[n].parent)
-        renamed[static_cast<std::size_t>(n)] = 0;
+      for (int32_t n = *held[i]; new_number(n) < 0; n = (*this)[n].parent) new_number(n) = 0;
     int32_t kept = 1;  // parents come before their children
     for (std::size_t n = 1; n < nodes_.size(); n++) {
       if (renamed[n] < 0) continue;
       PrefixNode moved = nodes_[n];
-      moved.parent = renamed[static_cast<std::size_t>(moved.parent)];
+      moved.parent = new_number(moved.parent);
       renamed[n] = kept;
       (*this)[kept++] = moved;
     }
     nodes_.resize(static_cast<std::size_t>(kept));
-    for (int64_t i = 0; i < count; i++) *held[i] = renamed[static_cast<std::size_t>(*held[i])];
+    for (int64_t i = 0; i < count; i++) *held[i] = new_number(*held[i]);
     room_ = kSmallest;
     while (room_ < 2 * nodes_.size()) room_ *= 2;
     rebuild_table();
@@ -88,7 +88,7 @@ class PrefixTree {
 
   void rebuild_table() {
     table_.assign(room_ * 2, 0);
-    for (std::size_t n = 1; n < nodes_.size(); n++) table_[find(nodes_[n].parent, nodes_[n].label)] = static_cast<int32_t>(n);
+    for (int32_t n = 1; n < size(); n++) table_[find((*this)[n].parent, (*this)[n].label)] = n;
   }
 
   std::vector<PrefixNode> nodes_;

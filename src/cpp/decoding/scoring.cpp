@@ -9,11 +9,8 @@ namespace pyseq {
 
 ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width)
     : direct_(false), classes_(classes), blank_(blank), stride_(beam_room(classes)) {
-  for (const auto& source : scoring.sources) {
-    readers_.push_back(source->reader(classes, blank));
-    start_.push_back(source->start());
-  }
-  direct_ = readers_.size() == 1 && readers_[0]->rows_last() && !scoring.external;
+  for (const auto& source : scoring.sources) readers_.push_back(source->reader(classes, blank));
+  direct_ = readers_.size() == 1 && readers_[0]->rows_are_states() && !scoring.external;
   if (direct_) return;
   // Entries enter before those that they displace leave.
   sums_.resize(static_cast<std::size_t>(2 * width * stride_));
@@ -28,7 +25,7 @@ void ScoreRows::clear() {
 
 ScoredState ScoreRows::start() {
   ScoredState state{};
-  for (std::size_t k = 0; k < readers_.size(); k++) state.parts[k] = start_[k];
+  for (std::size_t k = 0; k < readers_.size(); k++) state.parts[k] = readers_[k]->start();
   fill_slot(state);
   return state;
 }
@@ -41,7 +38,7 @@ ScoredState ScoreRows::enter(const ScoredState& from, int32_t label) {
 }
 
 void ScoreRows::leave(const ScoredState& state) {
-  if (state.slot >= 0) free_.push_back(state.slot);
+  if (!direct_) free_.push_back(state.slot);
 }
 
 Row ScoreRows::row(const ScoredState& state) {
@@ -53,6 +50,19 @@ float ScoreRows::finish(const ScoredState& state) {
   float sum = 0;
   for (std::size_t k = 0; k < readers_.size(); k++) sum += readers_[k]->finish(state.parts[k]);
   return sum;
+}
+
+Row ScoreRows::follow(const float* row, int32_t label) {
+  SourceState state;
+  state.row = row;
+  return readers_[0]->row(readers_[0]->next(state, label));
+}
+
+ScoredState ScoreRows::state_of(const float* row) {
+  ScoredState state;
+  state.parts[0].row = row;
+  state.slot = -1;
+  return state;
 }
 
 void ScoreRows::add_row(int32_t slot, const float* scores) {
@@ -67,33 +77,37 @@ bool ScoreRows::crowded() const {
   return false;
 }
 
-void ScoreRows::forget() {
-  for (const auto& reader : readers_) reader->forget();
+void ScoreRows::forget(ScoredState* states, int64_t count) {
+  for (std::size_t k = 0; k < readers_.size(); k++) {
+    for (int64_t i = 0; i < count; i++) states[i].parts[k] = readers_[k]->lasting(states[i].parts[k]);
+    readers_[k]->forget();
+    for (int64_t i = 0; i < count; i++) states[i].parts[k] = readers_[k]->renewed(states[i].parts[k]);
+  }
 }
 
 void ScoreRows::fill_slot(ScoredState& state) {
-  if (direct_) {
-    state.slot = -1;
-    return;
-  }
+  state.slot = -1;
+  if (direct_) return;
   state.slot = free_.back();
   free_.pop_back();
   float* sum = &sums_[static_cast<std::size_t>(state.slot * stride_)];
-  if (readers_.empty()) std::fill(sum, sum + stride_, 0.0f);
+  std::fill(sum, sum + stride_, 0.0f);
   for (std::size_t k = 0; k < readers_.size(); k++) {
     const Row row = readers_[k]->row(state.parts[k]);
-    if (k == 0) std::copy(row.scores, row.scores + classes_, sum);
-    else for (int64_t c = 0; c < classes_; c++) sum[c] += row.scores[c];
-    mosts_[static_cast<std::size_t>(state.slot)] = row.most;
+    for (int64_t c = 0; c < stride_; c++) sum[c] += row.scores[c];
   }
-  if (readers_.size() != 1) mosts_[static_cast<std::size_t>(state.slot)] = most_of(sum);
+  mosts_[static_cast<std::size_t>(state.slot)] = most_of(sum);
 }
 
-float ScoreRows::most_of(const float* scores) const {
-  float most = -std::numeric_limits<float>::infinity();
-  for (int64_t c = 0; c < classes_; c++)
-    if (c != blank_) most = std::max(most, scores[c]);
-  return most;
+// The largest; what belongs to no label is made the least.
+float ScoreRows::most_of(float* scores) const {
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  std::fill(scores + classes_, scores + stride_, kLeast);
+  scores[blank_] = kLeast;
+  float most[4] = {kLeast, kLeast, kLeast, kLeast};
+  for (int64_t c = 0; c < stride_; c += 4)
+    for (int k = 0; k < 4; k++) most[k] = scores[c + k] > most[k] ? scores[c + k] : most[k];
+  return std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
 }
 
 }  // namespace pyseq

@@ -10,8 +10,12 @@
 
 namespace pyseq {
 
-struct SourceState {
-  int32_t a, b;
+// What a reader makes of it: two numbers, or where its row is.
+union SourceState {
+  struct {
+    int32_t a, b;
+  } pair;
+  const float* row;
 };
 
 struct Row {
@@ -23,22 +27,25 @@ struct Row {
 class SourceReader {
  public:
   virtual ~SourceReader() = default;
-  virtual Row row(SourceState state) = 0;  // good until forget(), or the next call unless rows_last()
+  virtual SourceState start() = 0;
+  virtual Row row(SourceState state) = 0;  // good until forget() if rows_are_states(), else until the next call
   virtual SourceState next(SourceState state, int32_t label) = 0;
   virtual float finish(SourceState state) = 0;  // what the end of the sequence adds
-  virtual bool rows_last() const = 0;
+  virtual bool rows_are_states() const { return false; }  // state.row is row(state).scores
   virtual bool crowded() const { return false; }
+  // Gives memory back. A state outlives it by way of lasting() before and renewed() after.
   virtual void forget() {}
+  virtual SourceState lasting(SourceState state) const { return state; }
+  virtual SourceState renewed(SourceState state) { return state; }
 };
 
 class Source {
  public:
   virtual ~Source() = default;
-  virtual SourceState start() const = 0;
   virtual std::unique_ptr<SourceReader> reader(int64_t classes, int64_t blank) const = 0;
 };
 
-constexpr int kMostSources = 4;
+constexpr int kMostSources = 3;
 
 // All sources of a search. `external`: rows also come from outside, one for each entry that is new.
 struct Scoring {
@@ -65,19 +72,24 @@ class ScoreRows {
   Row row(const ScoredState& state);
   float finish(const ScoredState& state);
 
+  // With a single source whose rows are states, an entry needs nothing but its row.
+  bool direct() const { return direct_; }
+  Row follow(const float* row, int32_t label);
+  static ScoredState state_of(const float* row);
+
   // Adds an external row to the sum for this entry.
   void add_row(int32_t slot, const float* scores);
   bool crowded() const;
-  void forget();
+  // Makes room in the sources; the states of the beam are renewed.
+  void forget(ScoredState* states, int64_t count);
 
  private:
   void fill_slot(ScoredState& state);
-  float most_of(const float* scores) const;
+  float most_of(float* scores) const;
 
-  bool direct_;  // one source whose rows last: no sums
+  bool direct_;
   int64_t classes_, blank_, stride_;
   std::vector<std::unique_ptr<SourceReader>> readers_;
-  std::vector<SourceState> start_;
   std::vector<float> sums_;   // [2 width][stride]
   std::vector<float> mosts_;  // [2 width]
   std::vector<int32_t> free_;

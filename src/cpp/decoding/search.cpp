@@ -51,14 +51,14 @@ Search<R>::Search(const SearchSettings& settings, const Scoring& scoring)
       next_row_(settings.width),
       most_(beam_room(settings.width)),
       next_most_(beam_room(settings.width)),
-      node_(static_cast<std::size_t>(settings.width)),
-      next_node_(node_.size()),
-      state_(node_.size()),
-      next_state_(node_.size()),
-      paths_(settings.alignments ? node_.size() : 0),
-      next_paths_(paths_.size()),
-      blank_run_(paths_.size()),
-      label_run_(paths_.size()),
+      node_(settings.width),
+      next_node_(settings.width),
+      state_(scoring.any() ? settings.width : 0),
+      next_state_(scoring.any() ? settings.width : 0),
+      paths_(settings.alignments ? settings.width : 0),
+      next_paths_(settings.alignments ? settings.width : 0),
+      blank_run_(settings.alignments ? settings.width : 0),
+      label_run_(settings.alignments ? settings.width : 0),
       workspace_(workspace_bytes<R>(settings)) {
   start();
 }
@@ -143,7 +143,7 @@ void Search<R>::read_certain_blank() {
     blank_[i] = static_cast<R>(log_add(static_cast<double>(blank_[i]), static_cast<double>(label_[i])));
     label_[i] = static_cast<R>(kNoScore);
     if (!settings_.alignments) continue;
-    Paths& paths = paths_[static_cast<std::size_t>(i)];
+    Paths& paths = paths_[i];
     paths.blank = paths.best();
     paths.label.score = kNoScore;
   }
@@ -153,15 +153,15 @@ void Search<R>::read_certain_blank() {
 template <class R>
 void Search<R>::adopt(int64_t count) {
   entered_.clear();
-  for (int64_t i = 0; i < count_; i++) tree_[node_[static_cast<std::size_t>(i)]].entry = -1;
+  for (int64_t i = 0; i < count_; i++) tree_[node_[i]].entry = -1;
   for (int64_t j = 0; j < count; j++) {
     if (extended_by_[j] < 0) keep(j, from_[j]);
     else extend(j, from_[j], extended_by_[j]);
-    tree_[next_node_[static_cast<std::size_t>(j)]].entry = static_cast<int32_t>(j);
+    tree_[next_node_[j]].entry = static_cast<int32_t>(j);
   }
-  if (scored_)
+  if (scored_ && !rows_.direct())
     for (int64_t i = 0; i < count_; i++)
-      if (tree_[node_[static_cast<std::size_t>(i)]].entry < 0) rows_.leave(state_[static_cast<std::size_t>(i)]);
+      if (tree_[node_[i]].entry < 0) rows_.leave(state_[i]);
   count_ = count;
   blank_.swap(next_blank_);
   label_.swap(next_label_);
@@ -177,29 +177,32 @@ void Search<R>::adopt(int64_t count) {
 
 template <class R>
 void Search<R>::keep(int64_t j, int64_t from) {
-  const auto to = static_cast<std::size_t>(j), old = static_cast<std::size_t>(from);
   next_last_[j] = last_[from];
   next_gain_[j] = gain_[from];
-  next_node_[to] = node_[old];
+  next_node_[j] = node_[from];
   if (!scored_) return;
-  next_state_[to] = state_[old];
+  if (!rows_.direct()) next_state_[j] = state_[from];
   next_row_[j] = row_[from];
   next_most_[j] = most_[from];
 }
 
 template <class R>
 void Search<R>::extend(int64_t j, int64_t from, int32_t label) {
-  const auto to = static_cast<std::size_t>(j), old = static_cast<std::size_t>(from);
   next_last_[j] = label;
-  next_node_[to] = tree_.child(node_[old], label);
+  next_node_[j] = tree_.child(node_[from], label);
   next_gain_[j] = 0;
   if (!scored_) return;
   next_gain_[j] = static_cast<R>(row_[from][label]);
-  ScoredState& state = next_state_[to] = rows_.enter(state_[old], label);
-  const Row row = rows_.row(state);
+  Row row;
+  if (rows_.direct()) {
+    row = rows_.follow(row_[from], label);
+  } else {
+    next_state_[j] = rows_.enter(state_[from], label);
+    row = rows_.row(next_state_[j]);
+  }
   next_row_[j] = row.scores;
   next_most_[j] = row.most;
-  if (external_) entered_.push_back({state.slot, state_[old].slot, label});
+  if (external_) entered_.push_back({next_state_[j].slot, state_[from].slot, label});
 }
 
 template <class R>
@@ -214,7 +217,7 @@ template <class R>
 void Search<R>::link() {
   for (int64_t j = 0; j < count_; j++) first_child_[j] = -1;
   for (int64_t j = 0; j < count_; j++) {
-    const int32_t above = tree_[node_[static_cast<std::size_t>(j)]].parent;
+    const int32_t above = tree_[node_[j]].parent;
     const int32_t parent = above < 0 ? -1 : tree_[above].entry;
     parent_[j] = parent;
     if (parent < 0) continue;
@@ -225,13 +228,13 @@ void Search<R>::link() {
 
 template <class R>
 void Search<R>::follow_paths(int64_t count, const R* logits, R log_denominator) {
-  std::fill(blank_run_.begin(), blank_run_.begin() + count_, kNotThere);
-  std::fill(label_run_.begin(), label_run_.begin() + count_, kNotThere);
+  std::fill(blank_run_.data(), blank_run_.data() + count_, kNotThere);
+  std::fill(label_run_.data(), label_run_.data() + count_, kNotThere);
   const auto log_prob = [&](int64_t c) { return std::max(kNoScore, static_cast<double>(logits[c] - log_denominator)); };
   for (int64_t j = 0; j < count; j++) {
     const int64_t i = from_[j];
-    const Paths& old = paths_[static_cast<std::size_t>(i)];
-    Paths& now = next_paths_[static_cast<std::size_t>(j)];
+    const Paths& old = paths_[i];
+    Paths& now = next_paths_[j];
     if (extended_by_[j] >= 0) {
       const int32_t label = extended_by_[j];
       now.blank = {kNoScore, {}};
@@ -248,25 +251,22 @@ void Search<R>::follow_paths(int64_t count, const R* logits, R log_denominator) 
     const int32_t parent = parent_[i];
     if (parent < 0) continue;
     const bool repeats = last_[parent] == last_[i];
-    const Paths& above = paths_[static_cast<std::size_t>(parent)];
+    const Paths& above = paths_[parent];
     const double score = repeats ? above.blank.score : above.best().score;
     if (score + static_cast<double>(gain_[i]) + step > now.label.score)
       now.label = arriving(parent, repeats, static_cast<double>(gain_[i]), step);
   }
   double best = kNoScore;
-  for (int64_t j = 0; j < count; j++) best = std::max(best, next_paths_[static_cast<std::size_t>(j)].best().score);
-  for (int64_t j = 0; j < count; j++)
-    for (Path* path : {&next_paths_[static_cast<std::size_t>(j)].blank, &next_paths_[static_cast<std::size_t>(j)].label})
-      path->score = std::max(kNoScore, path->score - best);
+  for (int64_t j = 0; j < count; j++) best = std::max(best, next_paths_[j].best().score);
+  for (int64_t j = 0; j < count; j++) next_paths_[j].lower(best);
 }
 
 // The best path of an entry, with one label more from this frame on.
 template <class R>
 Path Search<R>::arriving(int64_t parent, bool repeats, double gain, double log_prob) {
-  const auto p = static_cast<std::size_t>(parent);
-  const bool from_blank = repeats || paths_[p].blank.score >= paths_[p].label.score;
-  const Path& path = from_blank ? paths_[p].blank : paths_[p].label;
-  int32_t& before = (from_blank ? blank_run_ : label_run_)[p];
+  const bool from_blank = repeats || paths_[parent].blank.score >= paths_[parent].label.score;
+  const Path& path = from_blank ? paths_[parent].blank : paths_[parent].label;
+  int32_t& before = (from_blank ? blank_run_ : label_run_)[parent];
   if (before == kNotThere) before = runs_.add(path.run);
   const auto t = static_cast<int32_t>(frames_);
   return {path.score + gain + log_prob, {before, t, t + 1, static_cast<float>(log_prob)}};
@@ -277,16 +277,18 @@ template <class R>
 void Search<R>::tidy() {
   if (tree_.crowded()) {
     std::vector<int32_t*> held(static_cast<std::size_t>(count_));
-    for (std::size_t i = 0; i < held.size(); i++) held[i] = &node_[i];
+    for (int64_t i = 0; i < count_; i++) held[static_cast<std::size_t>(i)] = &node_[i];
     tree_.compact(held.data(), count_);
   }
   if (settings_.alignments && runs_.size() > runs_room_) {
-    runs_.compact(paths_, count_);
+    runs_.compact(paths_.data(), count_);
     runs_room_ = std::max(kRunsRoom, 2 * runs_.size());
   }
   if (scored_ && rows_.crowded()) {
-    rows_.forget();
-    for (int64_t i = 0; i < count_; i++) set_row(i, state_[static_cast<std::size_t>(i)]);
+    if (rows_.direct())
+      for (int64_t i = 0; i < count_; i++) state_[i] = ScoreRows::state_of(row_[i]);
+    rows_.forget(state_.data(), count_);
+    for (int64_t i = 0; i < count_; i++) set_row(i, state_[i]);
   }
 }
 
@@ -294,14 +296,19 @@ template <class R>
 void Search<R>::add_row(int32_t slot, const float* scores) {
   rows_.add_row(slot, scores);
   for (int64_t i = 0; i < count_; i++)
-    if (state_[static_cast<std::size_t>(i)].slot == slot) set_row(i, state_[static_cast<std::size_t>(i)]);
+    if (state_[i].slot == slot) set_row(i, state_[i]);
 }
 
 template <class R>
 std::vector<int32_t> Search<R>::slots() const {
   std::vector<int32_t> slots(static_cast<std::size_t>(count_));
-  for (std::size_t i = 0; i < slots.size(); i++) slots[i] = state_[i].slot;
+  for (int64_t i = 0; i < count_; i++) slots[static_cast<std::size_t>(i)] = state_[i].slot;
   return slots;
+}
+
+template <class R>
+ScoredState Search<R>::state_of(int64_t entry) const {
+  return rows_.direct() ? ScoreRows::state_of(row_[entry]) : state_[entry];
 }
 
 template <class R>
@@ -313,8 +320,8 @@ std::vector<Reading> Search<R>::best(int64_t n, bool finished) {
   std::vector<Ranked> ranked;
   for (int64_t i = 0; i < count_; i++) {
     double score = log_add(static_cast<double>(blank_[i]), static_cast<double>(label_[i]));
-    if (finished && scored_) score += static_cast<double>(rows_.finish(state_[static_cast<std::size_t>(i)]));
-    if (finished && !external_finish_.empty()) score += static_cast<double>(external_finish_[static_cast<std::size_t>(i)]);
+    if (finished && scored_) score += static_cast<double>(rows_.finish(state_of(i)));
+    if (finished && !external_finish_.empty()) score += external_finish_[static_cast<std::size_t>(i)];
     if (score > kNoScore / 2) ranked.push_back({score, i});
   }
   const auto kept = static_cast<std::ptrdiff_t>(std::min<int64_t>(n, static_cast<int64_t>(ranked.size())));
@@ -322,7 +329,8 @@ std::vector<Reading> Search<R>::best(int64_t n, bool finished) {
     return a.score > b.score || (a.score == b.score && a.entry < b.entry);
   });
   std::vector<Reading> readings;
-  for (std::ptrdiff_t k = 0; k < kept; k++) readings.push_back(reading(ranked[static_cast<std::size_t>(k)].entry, ranked[static_cast<std::size_t>(k)].score + offset_));
+  ranked.resize(static_cast<std::size_t>(kept));
+  for (const Ranked& r : ranked) readings.push_back(reading(r.entry, r.score + offset_));
   return readings;
 }
 
@@ -330,10 +338,11 @@ template <class R>
 Reading Search<R>::reading(int64_t entry, double score) const {
   Reading found;
   found.score = score;
-  for (int32_t n = node_[static_cast<std::size_t>(entry)]; n > 0; n = tree_[n].parent) found.labels.push_back(tree_[n].label);
+  int32_t node = node_[entry];
+  for (; node > 0; node = tree_[node].parent) found.labels.push_back(tree_[node].label);
   std::reverse(found.labels.begin(), found.labels.end());
   if (settings_.alignments && !found.labels.empty()) {
-    Run run = paths_[static_cast<std::size_t>(entry)].best().run;
+    Run run = paths_[entry].best().run;
     for (;; run = runs_[run.before]) {
       found.runs.push_back(run);
       if (run.before < 0) break;

@@ -31,7 +31,7 @@ struct Entered {
   int32_t slot, from_slot, label;
 };
 
-// Memory for kernels: aligned, of a fixed size.
+// Numbers or plain structs, aligned as kernels want them; of a fixed size.
 template <class T>
 class Aligned {
  public:
@@ -80,6 +80,7 @@ class Search {
   void extend(int64_t j, int64_t from, int32_t label);
   void link();
   void set_row(int64_t j, ScoredState& state);
+  ScoredState state_of(int64_t entry) const;
   void follow_paths(int64_t count, const R* logits, R log_denominator);
   Path arriving(int64_t parent, bool repeats, double gain, double log_prob);
   void tidy();
@@ -94,12 +95,12 @@ class Search {
   Aligned<int32_t> last_, next_last_, parent_, first_child_, next_child_, from_, extended_by_;
   Aligned<const float*> row_, next_row_;
   Aligned<float> most_, next_most_;
-  std::vector<int32_t> node_, next_node_;
-  std::vector<ScoredState> state_, next_state_;
-  std::vector<Paths> paths_, next_paths_;
-  std::vector<int32_t> blank_run_, label_run_;  // of the entries of the frame before, in runs_; -2: not there yet
+  Aligned<int32_t> node_, next_node_;
+  Aligned<ScoredState> state_, next_state_;
+  Aligned<Paths> paths_, next_paths_;
+  Aligned<int32_t> blank_run_, label_run_;  // of the entries of the frame before, in runs_; -2: not there yet
   std::vector<Entered> entered_;
-  std::vector<float> external_finish_;
+  std::vector<double> external_finish_;
   PrefixTree tree_;
   RunList runs_;
   std::size_t runs_room_ = 0;

@@ -31,13 +31,16 @@ int32_t Spelling::step(int32_t node, const std::string& bytes) const {
 class WordReader : public SourceReader {
  public:
   WordReader(const WordSource& source, int64_t classes, int64_t blank)
-      : s_(source), model_(*source.model_), classes_(classes), blank_(blank), row_(static_cast<std::size_t>(beam_room(classes))) {}
+      : s_(source), model_(*source.model_), classes_(classes), blank_(blank),
+        row_(static_cast<std::size_t>(beam_room(classes))) {}
+
+  SourceState start() override { return state_of(model_.start(), 0); }
 
   Row row(SourceState state) override {
     std::fill(row_.begin(), row_.end(), 0.0f);
-    if (state.b != Spelling::kOff) {
-      const std::vector<int32_t>& next = steps(state.b);
-      const float unknown = scaled(unknown_after(state.a).log10);
+    if (state.pair.b != Spelling::kOff) {
+      const std::vector<int32_t>& next = steps(state.pair.b);
+      const float unknown = scaled(unknown_after(state.pair.a).log10);
       for (int64_t c = 0; c < classes_; c++)
         if (next[static_cast<std::size_t>(c)] == Spelling::kOff) row_[static_cast<std::size_t>(c)] = unknown;
     }
@@ -47,15 +50,15 @@ class WordReader : public SourceReader {
   }
 
   SourceState next(SourceState state, int32_t label) override {
-    if (label == s_.delimiter_) return {after_word(state), 0};
-    return {state.a, state.b == Spelling::kOff ? state.b : steps(state.b)[static_cast<std::size_t>(label)]};
+    if (label == s_.delimiter_) return state_of(after_word(state), 0);
+    const bool off = state.pair.b == Spelling::kOff;
+    return state_of(state.pair.a, off ? Spelling::kOff : steps(state.pair.b)[static_cast<std::size_t>(label)]);
   }
 
   float finish(SourceState state) override {
     const float word = at_end(state);
     return model_.end_word < 0 ? word : word + scaled(model_.score(after_word(state), model_.end_word).log10);
   }
-  bool rows_last() const override { return false; }
   bool crowded() const override {
     return static_cast<int64_t>(steps_.size()) * classes_ > kMostSteps || unknown_.size() > kMostHistories;
   }
@@ -68,19 +71,25 @@ class WordReader : public SourceReader {
   static constexpr int64_t kMostSteps = 8 << 20;
   static constexpr std::size_t kMostHistories = 1 << 18;
 
+  // Words before, and what is spelled of the next.
+  static SourceState state_of(int32_t history, int32_t spelled) {
+    SourceState state;
+    state.pair = {history, spelled};
+    return state;
+  }
   float scaled(float log10) const { return s_.scale_ * log10 * static_cast<float>(kLn10); }
 
   // What the delimiter adds to the word that it ends; nothing where there is no word.
   float at_end(SourceState state) const {
-    if (state.b == 0) return 0;
-    if (state.b == Spelling::kOff) return s_.bonus_;  // charged before
-    const int32_t word = s_.spelling_->word(state.b);
-    return scaled((word < 0 ? unknown_after(state.a) : model_.score(state.a, word)).log10) + s_.bonus_;
+    if (state.pair.b == 0) return 0;
+    if (state.pair.b == Spelling::kOff) return s_.bonus_;  // charged before
+    const int32_t word = s_.spelling_->word(state.pair.b);
+    return scaled((word < 0 ? unknown_after(state.pair.a) : model_.score(state.pair.a, word)).log10) + s_.bonus_;
   }
   int32_t after_word(SourceState state) const {
-    if (state.b == 0) return state.a;
-    const int32_t word = s_.spelling_->word(state.b);
-    return (word < 0 ? unknown_after(state.a) : model_.score(state.a, word)).state;
+    if (state.pair.b == 0) return state.pair.a;
+    const int32_t word = s_.spelling_->word(state.pair.b);
+    return (word < 0 ? unknown_after(state.pair.a) : model_.score(state.pair.a, word)).state;
   }
 
   const NgramModel::Scored& unknown_after(int32_t history) const {

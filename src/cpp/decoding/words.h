@@ -36,7 +36,6 @@ class WordSource : public Source {
              std::vector<std::string> spelled, int32_t delimiter, float scale, float bonus)
       : model_(std::move(model)), spelling_(std::move(spelling)), spelled_(std::move(spelled)), delimiter_(delimiter),
         scale_(scale), bonus_(bonus) {}
-  SourceState start() const override { return {model_->start(), 0}; }
   std::unique_ptr<SourceReader> reader(int64_t classes, int64_t blank) const override;
 
  private:

@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 
 from pyseq import ops
 from pyseq._tokens import build_vocabulary, encode_tokens
-from pyseq.decoding import Decoder, GreedySearch
+from pyseq.decoding import Decoder
 from pyseq.estimators._base import SequenceEstimator
 from pyseq.estimators._input import is_rectangular, read_sample_weight
 from pyseq.estimators._labels import LabelKind, as_label_array, label_sequences
-from pyseq.estimators._transcripts import Transcript, as_text, as_transcript
+from pyseq.estimators._transcripts import (
+    Transcript,
+    as_text,
+    as_transcript,
+    decoded,
+    most_probable_single,
+    read_greedily,
+)
 from pyseq.layers import LSTM, Chain, Conv1d, Layer
 from pyseq.metrics import character_error_rate, edit_distances
 from pyseq.ragged import Ragged
@@ -23,8 +30,6 @@ from pyseq.training.losses import frames_needed, softmax
 from pyseq.training.network import SequenceNetwork
 
 __all__ = ["CTCTranscriber"]
-
-BLANK = 0
 
 
 class CTCTranscriber(SequenceEstimator):
@@ -252,7 +257,7 @@ class CTCTranscriber(SequenceEstimator):
         """
         x = self._read_new(X)
         if self._label_kind == "single":
-            return self.classes_[_most_probable_single(self.network_, x)]
+            return self.classes_[most_probable_single(self.network_, x)]
         symbols = self._symbols()
         transcriptions = np.empty(len(x), dtype=object)
         for i, [best] in enumerate(self._decoded(x, 1, timestamps=False)):
@@ -359,20 +364,7 @@ class CTCTranscriber(SequenceEstimator):
         return 1.0 - float(weights @ edit_distances(references, predicted)) / float(weights @ n_labels)
 
     def _decoded(self, x: Ragged, n: int, timestamps: bool) -> list[list[ops.Hypothesis]]:
-        """Up to n hypotheses of each sequence; if n is 1 exactly one, empty where the decoder finds none."""
-        decoder = GreedySearch() if self.decoder is None else self.decoder
-        if not isinstance(decoder, Decoder):
-            raise TypeError(f"decoder is {decoder!r}, expected a Decoder such as BeamSearch(), or None")
-        symbols = self._symbols()
-        found: list[Any] = [None] * len(x)
-        for indices, logits in self.network_.predict(x):
-            n_best = None if n == 1 else n
-            decoded = decoder.decode(logits, symbols, blank=BLANK, n_best=n_best, timestamps=timestamps)
-            if n == 1:
-                decoded = [[best] for best in decoded]
-            for i, hypotheses in zip(indices, decoded, strict=True):
-                found[i] = hypotheses
-        return found
+        return decoded(self.decoder, self.network_, self._symbols(), x, n, timestamps)
 
     def _transcript(self, hypothesis: ops.Hypothesis, timestamps: bool) -> Transcript:
         return as_transcript(hypothesis, self._symbols(), self._label_kind == "string", timestamps)
@@ -429,7 +421,7 @@ class CTCTranscriber(SequenceEstimator):
 
     def _score_network(self, network: SequenceNetwork, examples: Examples) -> float:
         references = [labels.tolist() for labels in _labels_of(examples)]
-        distances = edit_distances(references, [ids.tolist() for ids in _transcribed(network, examples.x)])
+        distances = edit_distances(references, [ids.tolist() for ids in read_greedily(network, examples.x)])
         weights = np.ones(len(examples)) if examples.weights is None else examples.weights
         n_labels = float(weights @ np.array([len(reference) for reference in references]))
         return 1.0 - float(weights @ distances) / max(n_labels, 1.0)
@@ -438,24 +430,3 @@ class CTCTranscriber(SequenceEstimator):
 def _labels_of(examples: Examples) -> Ragged:
     assert isinstance(examples.targets, Ragged)
     return examples.targets
-
-
-def _transcribed(network: SequenceNetwork, x: Ragged) -> list[NDArray[np.int64]]:
-    """Label ids of each sequence, by greedy decoding."""
-    found: list[Any] = [None] * len(x)
-    for indices, logits in network.predict(x):
-        for i, hypothesis in zip(indices, ops.ctc_decode(logits, blank=BLANK), strict=True):
-            found[i] = hypothesis.labels
-    return found
-
-
-def _most_probable_single(network: SequenceNetwork, x: Ragged) -> NDArray[np.int64]:
-    """For each sequence the label k, from 0, for which the transcription "k" alone is most probable."""
-    best = np.empty(len(x), dtype=np.int64)
-    for indices, logits in network.predict(x):
-        losses = [
-            ops.ctc_loss(logits, [np.array([label])] * len(indices), blank=BLANK)
-            for label in range(1, network.head.units)
-        ]
-        best[indices] = np.argmin(losses, axis=0)
-    return best
