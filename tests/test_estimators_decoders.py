@@ -37,23 +37,24 @@ def with_decoder(reader, decoder):
 
 @pytest.fixture(scope="module")
 def trigram(lines, tmp_path_factory):
-    """A character 3-gram of the training lines, smoothed by interpolated counts."""
-    counts, digits = {}, sorted(set("".join(lines.y_train)))
+    """A character 3-gram of the training lines: each order counts as 30 observations of the next."""
+    counts, weight = {}, 30.0
     for text in lines.y_train:
         words = ["<s>", *text, "</s>"]
         for n in (1, 2, 3):
             for i in range(len(words) - n + 1):
                 counts[tuple(words[i : i + n])] = counts.get(tuple(words[i : i + n]), 0) + 1
     total = sum(count for ngram, count in counts.items() if len(ngram) == 1 and ngram != ("<s>",))
-    log10, backoff = {("<s>",): -99.0, ("<unk>",): -5.0}, {}
-    for ngram, count in counts.items():
-        if ngram == ("<s>",):
-            continue
-        before = total if len(ngram) == 1 else counts[ngram[:-1]]
-        log10[ngram] = float(np.log10((count - 0.5 * (len(ngram) > 1)) / (before + 1)))
-    for history in {ngram[:-1] for ngram in log10 if len(ngram) > 1}:
-        kept = sum(10 ** log10[(*history, word)] for word in [*digits, "</s>"] if (*history, word) in log10)
-        backoff[history] = float(np.log10(max(1 - kept, 1e-3)))
+    probabilities, backoff = {}, {}
+    for ngram in sorted((ngram for ngram in counts if ngram != ("<s>",)), key=len):
+        before = counts.get(ngram[:-1], total)
+        shorter = probabilities[ngram[1:]] if len(ngram) > 1 else 0.1
+        probabilities[ngram] = (counts[ngram] + weight * shorter) / (before + weight)
+        if len(ngram) < 3 and ngram[-1] != "</s>":
+            backoff[ngram] = float(np.log10(weight / (counts[ngram] + weight)))
+    log10 = {ngram: float(np.log10(probability)) for ngram, probability in probabilities.items()}
+    log10 |= {("<s>",): -99.0, ("<unk>",): -5.0}
+    backoff[("<s>",)] = float(np.log10(weight / (counts[("<s>",)] + weight)))
     path = tmp_path_factory.mktemp("arpa") / "digits.arpa"
     path.write_text(Ngrams(log10, backoff).text())
     return NGramLanguageModel.from_arpa(path)
@@ -65,7 +66,7 @@ def test_a_beam_with_a_3_gram_reads_no_worse_than_greedy_decoding(reader, lines,
     beam = with_decoder(reader, BeamSearch(32))
     assert character_error_rate(lines.y_test, beam.predict(lines.X_test)) <= greedy
     with_model = with_decoder(
-        reader, BeamSearch(32, language_model=trigram, language_model_weight=0.3, word_bonus=0.5)
+        reader, BeamSearch(32, language_model=trigram, language_model_weight=0.3, word_bonus=0.7)
     )
     assert character_error_rate(lines.y_test, with_model.predict(lines.X_test)) <= greedy
     assert with_model.score(lines.X_test, lines.y_test) >= 1 - greedy

@@ -37,7 +37,8 @@ std::shared_ptr<NgramModel> model_from(const std::vector<int32_t>& sizes, float 
                                        const py::array& suffix) {
   if (sizes.size() != 5 || word.size() < 1) reject("sizes", "five numbers, and at least one node");
   auto m = std::make_shared<NgramModel>();
-  m->order = sizes[0], m->words = sizes[1], m->begin_word = sizes[2], m->end_word = sizes[3], m->unknown_word = sizes[4];
+  m->order = sizes[0], m->words = sizes[1];
+  m->begin_word = sizes[2], m->end_word = sizes[3], m->unknown_word = sizes[4];
   m->unknown = unknown;
   const int64_t n = word.size();
   m->word = taken<int32_t>(word, "word", n);
@@ -81,7 +82,8 @@ SourceHandle hot_words(const py::array& labels, const py::array& lengths, const 
                        int32_t delimiter) {
   if (delimiter >= classes) reject("delimiter", "a class");
   const LabelSequences words = sequences(labels, lengths, classes);
-  auto made = std::make_shared<Automaton>(hot_word_automaton(words, flat<float>(boosts, "boosts", words.count), delimiter));
+  const float* const boost = flat<float>(boosts, "boosts", words.count);
+  auto made = std::make_shared<Automaton>(hot_word_automaton(words, boost, delimiter));
   return std::make_shared<AutomatonSource>(std::move(made), 1.0f, 0.0f);
 }
 
@@ -93,6 +95,18 @@ std::shared_ptr<Automaton> tokens(const NgramModel& model, const py::array& word
   std::shared_ptr<Automaton> made;
   without_gil([&] { made = std::make_shared<Automaton>(token_automaton(model, words, classes, blank)); });
   return made;
+}
+
+// scale * ln p + bonus.
+SourceHandle automaton_source(std::shared_ptr<Automaton> automaton, double scale, double bonus) {
+  const auto weight = static_cast<float>(scale * kLn10);
+  return std::make_shared<AutomatonSource>(std::move(automaton), weight, static_cast<float>(bonus));
+}
+SourceHandle word_source(std::shared_ptr<NgramModel> model, std::shared_ptr<Spelling> spelling,
+                         std::vector<std::string> spelled, int32_t delimiter, double scale, double bonus) {
+  if (delimiter < 0 || delimiter >= static_cast<int64_t>(spelled.size())) reject("delimiter", "a class");
+  return std::make_shared<WordSource>(std::move(model), std::move(spelling), std::move(spelled), delimiter,
+                                      static_cast<float>(scale), static_cast<float>(bonus));
 }
 
 // f() without the GIL. Messages quote the file, which may hold bytes that are no UTF-8.
@@ -143,7 +157,8 @@ void register_language(py::module_& m) {
         return py::make_tuple(model, py::bytes(reader.words().text()), copied(reader.words().ends()));
       })
       .def_property_readonly("line", &ArpaReader::line);
-  py::class_<Automaton, std::shared_ptr<Automaton>>(m, "Automaton").def_property_readonly("n_states", &Automaton::states);
+  py::class_<Automaton, std::shared_ptr<Automaton>>(m, "Automaton")
+      .def_property_readonly("n_states", &Automaton::states);
   py::class_<Spelling, std::shared_ptr<Spelling>>(m, "Spelling")
       .def(py::init([](const std::string& text, const py::array& ends) {
              const auto stops = taken<int64_t>(ends, "ends", -1);
@@ -156,15 +171,9 @@ void register_language(py::module_& m) {
            }),
            py::arg("text"), py::arg("ends"));
   m.def("token_automaton", &tokens, py::arg("model"), py::arg("word_of"), py::arg("blank"));
-  m.def("automaton_source", [](std::shared_ptr<Automaton> automaton, double scale, double bonus) -> SourceHandle {
-    return std::make_shared<AutomatonSource>(std::move(automaton), static_cast<float>(scale * kLn10), static_cast<float>(bonus));
-  }, py::arg("automaton"), py::arg("scale"), py::arg("bonus"));
-  m.def("word_source", [](std::shared_ptr<NgramModel> model, std::shared_ptr<Spelling> spelling,
-                          std::vector<std::string> spelled, int32_t delimiter, double scale, double bonus) -> SourceHandle {
-    if (delimiter < 0 || delimiter >= static_cast<int64_t>(spelled.size())) reject("delimiter", "a class");
-    return std::make_shared<WordSource>(std::move(model), std::move(spelling), std::move(spelled), delimiter,
-                                        static_cast<float>(scale), static_cast<float>(bonus));
-  }, py::arg("model"), py::arg("spelling"), py::arg("spelled"), py::arg("delimiter"), py::arg("scale"), py::arg("bonus"));
+  m.def("automaton_source", &automaton_source, py::arg("automaton"), py::arg("scale"), py::arg("bonus"));
+  m.def("word_source", &word_source, py::arg("model"), py::arg("spelling"), py::arg("spelled"), py::arg("delimiter"),
+        py::arg("scale"), py::arg("bonus"));
   m.def("lexicon_source", &lexicon, py::arg("labels"), py::arg("lengths"), py::arg("classes"), py::arg("delimiter"));
   m.def("hot_word_source", &hot_words, py::arg("labels"), py::arg("lengths"), py::arg("boosts"), py::arg("classes"),
         py::arg("delimiter"));

@@ -239,6 +239,7 @@ void ArpaReader::read_ngram(const char* text, const char* end) {
   if (next_field(text, end, field)) backoff = number(field, "backoff");
   if (next_field(text, end, field))
     fail("goes on with '" + field.text() + "', expected " + std::to_string(order_) + " words and a backoff");
+  if (order_ == static_cast<int>(counts_.size())) backoff = 0;  // no history is that long
   if (!builder_.add(ngram_.data(), order_, log10, backoff)) fail("has an n-gram that occurred before");
 }
 

@@ -62,8 +62,8 @@ struct LabelSequences {
 // 0 for what can become words separated by single delimiters, -inf else; delimiter -1: for what can become one word.
 Automaton lexicon_automaton(const LabelSequences& words, int32_t delimiter);
 
-// boosts[i] for each place where word i stands; between delimiters or the ends, if there is a delimiter. Part of a boost
-// is granted while a word is being spelled, and taken back where it is not completed.
+// boosts[i] for each place where word i stands; between delimiters or the ends, if there is a delimiter. Part of a
+// boost is granted while a word is being spelled, and taken back where it is not completed.
 Automaton hot_word_automaton(const LabelSequences& words, const float* boosts, int32_t delimiter);
 
 }  // namespace pyseq
