@@ -203,26 +203,33 @@ class Frame {
       if (p.rows) most += static_cast<R>(p.row_most[i]);
       if (!(most > threshold)) continue;
       if (!p.rows) extend<kNoRows>(i);
+      else if (kHasLookup && p.classes <= 2 * W) extend<kRowsInRegisters>(i);
       else if (all_classes) extend<kWholeRows>(i);
       else extend<kPartsOfRows>(i);
       if (size >= 3 * p.width) cut();
     }
   }
 
-  // To look numbers of a row up takes several times as long as to load as many that lie together: unless few classes
-  // are left, all are tried, the others with -inf.
-  enum RowUse { kNoRows, kPartsOfRows, kWholeRows };
+  // To gather numbers of a row takes several times as long as to load as many that lie together: unless few classes are
+  // left, all are tried, the others with -inf. Short rows are looked up in two registers.
+  enum RowUse { kNoRows, kRowsInRegisters, kPartsOfRows, kWholeRows };
   static constexpr int64_t kGatherCost = 4;
 
   template <RowUse kRows>
   PYSEQ_INLINE void extend(int64_t i) {
     const Vec<R> sum = splat(total[i]), of_blank = splat(p.now.blank[i]), bound = splat(threshold);
     const IntVec<R> last = splat_int<R>(static_cast<Int>(p.last[i])), entry = splat_int<R>(static_cast<Int>(i));
+    Vec<R> low = {}, high = {};
+    if (kRows == kRowsInRegisters) {
+      low = load_row<R>(p.rows[i]);
+      high = p.classes > W ? load_row<R>(p.rows[i] + W) : low;
+    }
     const int64_t end = kRows == kWholeRows ? p.classes : classes;
     for (int64_t c = 0; c < end; c += W) {
       const IntVec<R> id = kRows == kWholeRows ? lane_numbers<R>() + static_cast<Int>(c) : load_ints<R>(class_id + c);
       Vec<R> s = load((kRows == kWholeRows ? every_class : class_score) + c) + select<R>(id == last, of_blank, sum);
       if (kRows == kWholeRows) s += load_row<R>(p.rows[i] + c);
+      if (kRows == kRowsInRegisters) s += lookup(low, high, id);
       if (kRows == kPartsOfRows) s += gather_row(p.rows[i], id);
       uint32_t bits = bits_above(s, bound);
       if (!bits) continue;

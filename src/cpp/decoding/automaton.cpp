@@ -16,7 +16,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Rows of an automaton, made when first asked for. A state is where its row is:
 //   [header: kHeader floats][scores: stride floats][links: stride pointers, to the rows of the next states, or null]
-class AutomatonReader : public SourceReader {
+class AutomatonReader final : public SourceReader {
  public:
   AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
       : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), stride_(beam_room(classes)),
@@ -31,6 +31,11 @@ class AutomatonReader : public SourceReader {
     SourceState to;
     to.row = links(state.row)[label];
     return to.row ? to : follow(state, label);
+  }
+  Row follow(const float* from, int32_t label) override {
+    SourceState state;
+    state.row = from;
+    return row(next(state, label));
   }
   float finish(SourceState state) override {
     return scaled(automaton_->finish[static_cast<std::size_t>(header(state).state)]);

@@ -7,6 +7,12 @@
 
 namespace pyseq {
 
+Row SourceReader::follow(const float* from, int32_t label) {
+  SourceState state;
+  state.row = from;
+  return row(next(state, label));
+}
+
 ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width)
     : direct_(false), classes_(classes), blank_(blank), stride_(beam_room(classes)) {
   for (const auto& source : scoring.sources) readers_.push_back(source->reader(classes, blank));
@@ -52,11 +58,7 @@ float ScoreRows::finish(const ScoredState& state) {
   return sum;
 }
 
-Row ScoreRows::follow(const float* row, int32_t label) {
-  SourceState state;
-  state.row = row;
-  return readers_[0]->row(readers_[0]->next(state, label));
-}
+Row ScoreRows::follow(const float* row, int32_t label) { return readers_[0]->follow(row, label); }
 
 ScoredState ScoreRows::state_of(const float* row) {
   ScoredState state;

@@ -32,6 +32,7 @@ class SourceReader {
   virtual SourceState next(SourceState state, int32_t label) = 0;
   virtual float finish(SourceState state) = 0;  // what the end of the sequence adds
   virtual bool rows_are_states() const { return false; }  // state.row is row(state).scores
+  virtual Row follow(const float* row, int32_t label);    // that of the next state; where rows are states
   virtual bool crowded() const { return false; }
   // Gives memory back. A state outlives it by way of lasting() before and renewed() after.
   virtual void forget() {}
