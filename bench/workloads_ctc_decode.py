@@ -2,7 +2,7 @@
 
 No library that decodes in native code can be had everywhere, so most rows have other work of ours as
 their peer: one read of the logits for greedy decoding, the same search without hot words or language
-model for these. Sequences have 1,000 frames and there is one of them, so milliseconds are microseconds a frame.
+model for these. A call decodes one sequence of 1,000 frames: milliseconds are microseconds a frame.
 
 Values are the scores of the best hypotheses, compared with those of the float64 kernels.
 """

@@ -140,7 +140,7 @@ class NGramLanguageModel:
         return cls(model, _split(text, ends, path), unit, symbols)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a compact file, which loads some ten times faster than an ARPA file.
+        """Write a compact file, which loads in a fraction of the time that an ARPA file takes.
 
         Parameters
         ----------
