@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 
-FAMILIES = ("bench.workloads_rnn",)
+FAMILIES = ("bench.workloads_rnn", "bench.workloads_ctc")
 
 # Precisions, most exact first. A peer is measured against ours of its own precision and of lower ones.
 PRECISIONS = ("highest", "high", "medium")
@@ -31,6 +31,7 @@ class Contestant:
 
     `call` is what is timed; `values` turns what it returned into named arrays, to be compared with the
     reference. `around` makes a context to be entered around a series of calls, for settings outside the call.
+    `limits` are, by array, what stands in place of `SAME_VALUES` for a system that is known to be less exact.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Contestant:
     precision: str = "highest"
     ours: bool = False
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,17 @@ def furthest(values: Values, reference: Values) -> Error:
         if not size <= worst.size:
             worst = Error(name, size if size == size else float("inf"))
     return worst
+
+
+def agrees(contestant: Contestant, values: Values, reference: Values) -> bool:
+    """Whether every array is as near to the reference as it has to be."""
+    if values.keys() != reference.keys():
+        return False
+    usual = SAME_VALUES[contestant.precision]
+    return all(
+        furthest({name: values[name]}, {name: reference[name]}).size <= contestant.limits.get(name, usual)
+        for name in reference
+    )
 
 
 def select(names: str | None, workloads: Iterable[Workload] | None = None) -> list[Workload]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contest import SAME_VALUES, Contestant, Values, Workload, furthest
+from bench.contest import Contestant, Values, Workload, agrees, furthest
 from bench.timing import Blocks, take_turns
 
 Record = dict[str, Any]
@@ -48,12 +48,13 @@ def _summary(blocks: Blocks) -> Record:
 
 def _checked(contestant: Contestant, reference: Values) -> Record:
     with contestant.around():
-        error = furthest(contestant.values(contestant.call()), reference)
+        values = contestant.values(contestant.call())
+        error = furthest(values, reference)
     return {
         "name": contestant.name,
         "precision": contestant.precision,
         "ours": contestant.ours,
         "error": error.size,
         "error_in": error.array,
-        "agrees": error.size <= SAME_VALUES[contestant.precision],
+        "agrees": agrees(contestant, values, reference),
     }

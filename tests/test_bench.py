@@ -13,7 +13,8 @@ if not (ROOT / "bench" / "contest.py").is_file():
     pytest.skip("this checkout has no bench/", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 try:
-    from bench import contest, grid, results, rnn_pyseq, tables
+    from bench import contest, ctc_problem, ctc_systems, grid, results, rnn_pyseq, tables
+    from bench.workloads_ctc import CtcWorkload
     from bench.workloads_rnn import RnnWorkload
 finally:
     sys.path.remove(str(ROOT))
@@ -44,6 +45,7 @@ def test_every_workload_has_a_name_of_its_own_and_targets_that_mean_something():
 
 def test_only_selects_by_part_of_the_name():
     assert {w.cell for w in contest.select("gru training, ELMAN")} == {"gru", "elman"}
+    assert {type(w) for w in contest.select("ctc")} == {CtcWorkload}
     assert contest.select("sparkle") == []
 
 
@@ -67,6 +69,25 @@ def test_what_is_timed_computes_the_reference(cell, kind, training):
     ours = rnn_pyseq.contestant(problem, "highest")
     error = contest.furthest(ours.values(ours.call()), rnn_pyseq.reference(problem))
     assert error.size < 1e-5, error
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_timed_ctc_loss_computes_the_reference(reuse):
+    problem = CtcWorkload(40, 3, 7, 5, reuse=reuse).problem()
+    ours = ctc_systems.pyseq(problem, reuse=reuse)
+    for _ in range(2):
+        assert contest.agrees(ours, ours.values(ours.call()), ctc_problem.reference(problem))
+
+
+def test_a_system_may_have_limits_of_its_own_for_some_arrays():
+    reference = {"losses": np.ones(2), "gradient": np.ones(3)}
+    off = {"losses": np.ones(2), "gradient": np.full(3, 1.1)}
+    strict = contest.Contestant("peer", dict, dict)
+    loose = contest.Contestant("peer", dict, dict, limits={"gradient": 0.3})
+    assert not contest.agrees(strict, off, reference)
+    assert contest.agrees(loose, off, reference)
+    assert not contest.agrees(loose, {"losses": off["gradient"], "gradient": np.ones(3)}, reference)
+    assert not contest.agrees(loose, {"losses": np.ones(2)}, reference)
 
 
 def test_other_values_shapes_or_names_are_noticed():

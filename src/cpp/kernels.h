@@ -155,8 +155,10 @@ struct ConvStep {
 
 // ----------------------------------------------------------------------------------------------------- CTC
 
-// loss[b] = -log sum over alignments of targets[b] of prod_t softmax(x_t)[label_t]; grad = d loss / d x.
-// Infeasible targets: loss +inf, gradient 0.
+//   nll[b]  = -log sum over alignments of targets[b] of prod_t exp(class_bias[label_t]) softmax(x_t)[label_t]
+//   loss[b] = (1 - smoothing) nll[b] + smoothing sum_t cross entropy of softmax(x_t) with the uniform distribution
+//   grad    = grad_scale[b] d loss[b] / d x
+// Infeasible targets: loss +inf, gradient 0. The uniform distribution is over the classes of a frame that are not -inf.
 template <class R>
 struct CtcLoss {
   int64_t batch, classes, blank;
@@ -168,10 +170,13 @@ struct CtcLoss {
   const int32_t* targets;         // labels of all sequences, one after the other; in [0, classes), not blank
   const int64_t* target_start;    // [batch]
   const int64_t* target_lengths;  // [batch], 0 allowed
+  const R* class_bias;            // [classes], finite; may be null: 0
+  const R* grad_scale;            // [batch], may be null: 1
+  double smoothing;               // in [0, 1)
   R* losses;                      // [batch]
-  R* grad;                        // frames of `classes` numbers, may be null: loss only
-  int64_t grad_stride;
-  void* workspace;                // its size depends on whether grad is null
+  R* grad;                        // frames of `classes` numbers, may be null: loss only; may be logits, with equal
+  int64_t grad_stride;            //   starts and strides and no frame in two sequences
+  void* workspace;                // its size depends on whether grad and class_bias are null
 };
 
 // Best class of every frame, repeats merged, blanks dropped. Ties go to the lower class.

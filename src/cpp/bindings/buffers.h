@@ -20,7 +20,8 @@ class BufferPool {
     std::size_t bytes;
   };
 
-  static constexpr std::size_t kSmallest = 64 << 10;  // below, malloc keeps the pages by itself
+  static constexpr std::size_t kSmallest = 64 << 10;    // below, malloc keeps the pages by itself
+  static constexpr std::size_t kMostKept = 256u << 20;  // a few batches of a large model
 
   static BufferPool& instance() {
     static BufferPool* pool = new BufferPool;  // never destroyed: arrays may outlive static objects
@@ -70,7 +71,6 @@ class BufferPool {
     while (unit <= bytes / 16) unit *= 2;
     return unit;
   }
-  static constexpr std::size_t kMostKept = 256u << 20;     // a few batches of a large model
   static constexpr std::size_t kMostBuffers = 64;
 
   BufferPool() { free_.reserve(kMostBuffers); }
@@ -91,12 +91,13 @@ py::array_t<R> from_pool(std::vector<py::ssize_t> shape, std::size_t bytes) {
   return py::array_t<R>(std::move(shape), static_cast<const R*>(buffer->memory), owner);
 }
 
-// An array for an output. What is small is left to NumPy, which keeps such memory by itself.
+// An array for an output. What is small is left to NumPy, which keeps such memory by itself; what would not be kept
+// here too, for NumPy asks for huge pages.
 template <class R>
 py::array_t<R> empty_array(std::vector<py::ssize_t> shape) {
   std::size_t bytes = sizeof(R);
   for (const py::ssize_t n : shape) bytes *= static_cast<std::size_t>(n);
-  return bytes < BufferPool::kSmallest ? py::array_t<R>(std::move(shape)) : from_pool<R>(std::move(shape), bytes);
+  return bytes < BufferPool::kSmallest || bytes > BufferPool::kMostKept ? py::array_t<R>(std::move(shape)) : from_pool<R>(std::move(shape), bytes);
 }
 
 }  // namespace pyseq

@@ -1,4 +1,5 @@
 #include "bindings/arrays.h"
+#include "bindings/buffers.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -29,7 +30,8 @@ int64_t ctc_first_bad_label(const py::array& targets, const py::array& start, co
 // Losses [batch]; grad, if given, gets the gradient in rows laid out as those of logits.
 py::array ctc_loss(const py::array& logits, const py::array& start, const py::array& lengths, const py::array& targets,
                    const py::array& target_start, const py::array& target_lengths, int64_t blank,
-                   const MaybeArray& grad, const MaybeArray& grad_start) {
+                   const MaybeArray& grad, const MaybeArray& grad_start, const MaybeArray& class_bias,
+                   const MaybeArray& grad_scale, double smoothing) {
   return by_dtype(logits, "logits", [&](auto zero) -> py::array {
     using R = decltype(zero);
     const Rows<R> x = rows<R>(logits, "logits"), g = rows<R>(grad, "grad", true);
@@ -57,12 +59,23 @@ py::array ctc_loss(const py::array& logits, const py::array& start, const py::ar
       p.grad = g.data;
       p.grad_stride = g.stride;
     }
+    p.class_bias = flat<R>(class_bias, "class_bias", p.classes);
+    p.grad_scale = flat<R>(grad_scale, "grad_scale", p.batch);
+    if (!(smoothing >= 0 && smoothing < 1)) reject("smoothing", "a number from 0 to below 1");
+    p.smoothing = smoothing;
     py::array_t<R> losses(p.batch);
     p.losses = losses.mutable_data();
     Workspace workspace(kernels<R>().ctc_loss_workspace(p));
     p.workspace = workspace.data();
     without_gil([&] { kernels<R>().ctc_loss(p); });
     return losses;
+  });
+}
+
+// An array for `count` gradient rows of the width and dtype of logits, contents irrelevant.
+py::array ctc_gradient(const py::array& logits, int64_t count) {
+  return by_dtype(logits, "logits", [&](auto zero) -> py::array {
+    return empty_array<decltype(zero)>({count, logits.shape(1)});
   });
 }
 
@@ -101,10 +114,12 @@ py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::
 }  // namespace
 
 void register_ctc(py::module_& m) {
+  m.def("ctc_gradient", &ctc_gradient, py::arg("logits"), py::arg("count"));
   m.def("ctc_first_bad_label", &ctc_first_bad_label, py::arg("targets"), py::arg("start"), py::arg("lengths"),
         py::arg("classes"), py::arg("blank"));
   m.def("ctc_loss", &ctc_loss, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("targets"),
-        py::arg("target_start"), py::arg("target_lengths"), py::arg("blank"), py::arg("grad"), py::arg("grad_start"));
+        py::arg("target_start"), py::arg("target_lengths"), py::arg("blank"), py::arg("grad"), py::arg("grad_start"),
+        py::arg("class_bias"), py::arg("grad_scale"), py::arg("smoothing"));
   m.def("ctc_greedy", &ctc_greedy, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("out_start"),
         py::arg("blank"));
 }

@@ -1,11 +1,12 @@
 // CTC loss and its gradient with respect to the logits   (Graves et al. 2006).
 //
-//   forward : gather emissions, alpha                                    blocks of kBlock frames upwards
-//   backward: [alpha again], beta * alpha -> posteriors by class, softmax, one write a gradient row;  downwards
+//   first half   gather emissions, alpha upwards and beta downwards to the middle
+//   second half  on to the other ends: alpha * beta -> posteriors by class, softmax, one write a gradient row
 //
-// Sequences are independent: threads take one after the other, and no result depends on which takes which.
+// A thread takes a sequence whole, or where there are few of them or one is long, half of one. No result depends
+// on who takes what.
+#include "ctc/gradient_rows.h"
 #include "ctc/lattice.h"
-#include "ctc/softmax.h"
 #include "runtime/parallel.h"
 
 namespace pyseq {
@@ -14,19 +15,8 @@ namespace {
 
 // Gradients beyond this size would push everything else out of the caches; short rows gain nothing.
 constexpr int64_t kStreamBytes = 8 << 20, kStreamClasses = 1024;
-
-template <class R>
-Sequence<R> sequence_of(const CtcLoss<R>& p, int64_t b) {
-  return {p.lengths[b],
-          p.classes,
-          p.target_lengths[b],
-          p.blank,
-          p.logits + p.x_start[b] * p.logits_stride,
-          p.logits_stride,
-          p.grad ? p.grad + p.grad_start[b] * p.grad_stride : nullptr,
-          p.grad_stride,
-          p.targets + p.target_start[b]};
-}
+// A sequence with more than this share of the work of a thread is halved.
+constexpr double kHalvedShare = 0.25;
 
 template <class R>
 void fill_gradient(const Sequence<R>& s, R value) {
@@ -35,148 +25,318 @@ void fill_gradient(const Sequence<R>& s, R value) {
     for (int64_t c = 0; c < s.C; c++) s.grad[t * s.grad_stride + c] = value;
 }
 
-// Softmax and gradient rows of one block; `row` has room for one row in whole vectors.
-template <class R, class L>
-void finish_block(const L& lattice, int64_t t0, R* row, bool past_caches, LogProduct& denominator) {
-  const Sequence<R>& s = lattice.s;
-  const int64_t n = min_of<int64_t>(kBlock, s.T - t0), room = lattice.plan.slot_room;
-  auto each_row = [&](auto&& finish_row) __attribute__((always_inline)) {
-    for (int64_t f = 0; f < n; f++) {
-      const R* x = s.row(t0 + f);
-      R* grad = s.grad ? s.grad + (t0 + f) * s.grad_stride : nullptr;
-      const RowSum<R> r = finish_row(x, grad, lattice.class_rows + (grad ? f * room : 0));
-      const double reference = L::E::kUnitBlank ? static_cast<double>(x[s.blank]) : 0;
-      denominator.add(static_cast<double>(r.top) - reference, static_cast<double>(r.sum));
-    }
-  };
-  const bool is_short = s.C <= kSmallAlphabet && with_short_row<R>(s.C, [&](auto vectors) {
-    each_row([&](const R* x, R* grad, const R* posterior) {
-      return short_row<decltype(vectors)::value>(x, s.C, grad, posterior);
-    });
-  });
-  if (!is_short)
-    each_row([&](const R* x, R* grad, const R* posterior) {
-      const RowSum<R> r = exp_row(x, s.C, grad ? row : nullptr);
-      if (!grad) return r;
-      // Corrected while the row is in L1 and not yet normalised, so the posterior is scaled up instead.
-      const Plan<typename L::Real>& plan = lattice.plan;
-      if (plan.dense)
-        for (int64_t c = 0; c < s.C; c += kLanes<R>)
-          store(row + c, fma(load(posterior + c), splat(-r.sum), load(row + c)));
-      else
-        for (int64_t j = 0; j < plan.slots; j++) row[plan.slot_class[j]] -= posterior[j] * r.sum;
-      if (past_caches) stream_scaled(grad, row, s.C, 1 / r.sum);
-      else store_scaled(grad, row, s.C, 1 / r.sum);
-      return r;
-    });
-  denominator.settle();
-}
-
-// What one sequence needs: a lattice of either kind, and a row.
+// A sequence at work, with room for one thread or for two.
 template <class R, template <class> class Emission>
-struct Work {
+struct Sitting {
   Lattice<R, Emission> lattice;
-  R* row;
-  Work(const Sequence<R>& s, Arena arena) : lattice(s, arena), row(arena.take<R>(round_up(s.C, 16))), bytes(arena.used()) {}
+  HalfScratch<R, Emission> scratch[2];
+  FrameSums* sums;  // [blocks]
   int64_t bytes;
+
+  Sitting(const Sequence<R>& s, Arena arena, bool halved) : lattice(s, arena) {
+    sums = arena.take<FrameSums>(lattice.blocks);
+    scratch[0] = lattice.scratch(arena);
+    scratch[1] = halved ? lattice.scratch(arena) : scratch[0];
+    bytes = arena.used();
+  }
+
+  void first_half(int half, const RowSettings<R>& settings) {
+    if (half == 0) lattice.alpha_half(scratch[0]);
+    else lattice.beta_half(scratch[1]);
+    if (lattice.s.grad || lattice.gathered[half] != Gathered::kFine) return;
+    const int64_t end = half ? lattice.s.T : lattice.middle;
+    for (int64_t t0 = half ? lattice.middle : 0; t0 < end; t0 += kBlock) finish(half, t0, t0 + kBlock, settings);
+  }
+
+  void second_half(int half, const RowSettings<R>& settings) {
+    HalfScratch<R, Emission>& w = scratch[half];
+    const ClassSums<R, typename Lattice<R, Emission>::Real> classes = {lattice.plan, w.by_class, 1 - settings.smoothing};
+    auto block = [&](int64_t t0, int64_t after) {
+      classes.add_up(w.posteriors, lattice.block_length(t0), w.class_rows);
+      finish(half, t0, after, settings);
+    };
+    if (half) {
+      for (int64_t t0 = lattice.middle; t0 < lattice.s.T; t0 += kBlock) {
+        lattice.alpha_meets_block(w, t0);
+        block(t0, t0 + kBlock);
+      }
+    } else {
+      for (int64_t t0 = (ceil_div(lattice.middle, kBlock) - 1) * kBlock; t0 >= 0; t0 -= kBlock) {
+        lattice.beta_meets_block(w, t0);
+        block(t0, t0 - kBlock);
+      }
+    }
+  }
+
+  double loss(double smoothing) const {
+    const Sequence<R>& s = lattice.s;
+    FrameSums all = {{}, 0};
+    for (int64_t i = 0; i < lattice.blocks; i++) {
+      all.denominators.add(sums[i].denominators);
+      all.above_mean += sums[i].above_mean;
+    }
+    const double log_denominators = all.denominators.value();
+    double nll = log_denominators - lattice.emission[0].reference - lattice.emission[1].reference -
+                 lattice.log2_total * 0.693147180559945309;
+    if (Emission<R>::kUnitBlank && s.bias) nll -= static_cast<double>(s.T) * static_cast<double>(s.bias[s.blank]);
+    if (nll < 0 && !s.bias) nll = 0;  // rounding: a probability is at most 1
+    return smoothing > 0 ? (1 - smoothing) * nll + smoothing * (log_denominators + all.above_mean) : nll;
+  }
+
+ private:
+  void finish(int half, int64_t t0, int64_t after, const RowSettings<R>& settings) {
+    const HalfScratch<R, Emission>& w = scratch[half];
+    sums[t0 / kBlock] = finish_rows(lattice.s, lattice.plan, Emission<R>::kUnitBlank, t0, lattice.block_length(t0),
+                                    w.class_rows, w.logit_rows, after < lattice.s.T ? after : -1, settings);
+  }
 };
 
-// The loss, and the gradient if it is finite. False if the emissions do not suit these logits.
+// ---------------------------------------------------------------------------------------------- one sequence
+
+// What the threads know of a batch.
+template <class R>
+struct LossBatch {
+  const CtcLoss<R>& p;
+  bool past_caches;
+
+  explicit LossBatch(const CtcLoss<R>& problem) : p(problem) {
+    int64_t frames = 0;
+    for (int64_t b = 0; b < p.batch; b++) frames += p.lengths[b];
+    past_caches = p.grad && p.grad != p.logits && p.classes >= kStreamClasses && p.smoothing == 0 &&
+                  frames * p.classes * static_cast<int64_t>(sizeof(R)) > kStreamBytes;
+  }
+  Sequence<R> sequence(int64_t b) const {
+    return {p.lengths[b],
+            p.classes,
+            p.target_lengths[b],
+            p.blank,
+            p.logits + p.x_start[b] * p.logits_stride,
+            p.logits_stride,
+            p.grad ? p.grad + p.grad_start[b] * p.grad_stride : nullptr,
+            p.grad_stride,
+            p.targets + p.target_start[b],
+            p.class_bias};
+  }
+  RowSettings<R> settings(int64_t b) const {
+    return {p.grad_scale ? p.grad_scale[b] : R(1), p.smoothing, past_caches};
+  }
+  void settle(int64_t b, double loss) const {
+    if (loss != loss) fill_gradient(sequence(b), static_cast<R>(loss));
+    else if (loss == __builtin_inf()) fill_gradient(sequence(b), R(0));
+    p.losses[b] = static_cast<R>(loss);
+  }
+};
+
+// Bytes a sequence needs, whichever emissions suit it.
+template <class R>
+int64_t sitting_bytes(const CtcLoss<R>& p, int64_t b, bool halved) {
+  if (p.lengths[b] < p.target_lengths[b] || p.lengths[b] == 0) return 0;  // nothing is laid out
+  const Sequence<R> s = {p.lengths[b], p.classes, p.target_lengths[b], p.blank,     nullptr,
+                         0,            p.grad,    0,                   nullptr, p.class_bias};
+  return max_of(Sitting<R, RelativeEmission>(s, Arena(nullptr), halved).bytes,
+                Sitting<R, ExactEmission>(s, Arena(nullptr), halved).bytes);
+}
+
+// False if the emissions do not suit these logits.
 template <class R, template <class> class Emission>
-bool run_lattice(const Sequence<R>& s, bool past_caches, int32_t* seen, void* memory, double* loss) {
-  Work<R, Emission> work(s, Arena(memory));
-  auto& lattice = work.lattice;
+bool whole_sequence(const LossBatch<R>& batch, int64_t b, int32_t* seen, void* memory, double* loss) {
+  Sitting<R, Emission> sitting(batch.sequence(b), Arena(memory), false);
+  auto& lattice = sitting.lattice;
+  const RowSettings<R> settings = batch.settings(b);
   *loss = __builtin_inf();
-  if (!lattice.plan.build(s, seen)) return true;
-  const Gathered gathered = lattice.forward();
-  if (gathered == Gathered::kOutOfRange) return false;
+  if (!lattice.plan.build(lattice.s, seen)) return true;
+  for (int half = 0; half < 2; half++) {
+    sitting.first_half(half, settings);
+    if (lattice.gathered[half] == Gathered::kOutOfRange) return false;
+  }
+  const Gathered gathered = lattice.meet();
   if (gathered == Gathered::kNotANumber) *loss = __builtin_nan("");
   if (gathered != Gathered::kFine || lattice.log2_total == -__builtin_inf()) return true;
-  if (s.grad) lattice.start_backward();
-  LogProduct denominator;
-  for (int64_t t0 = (lattice.blocks - 1) * kBlock; t0 >= 0; t0 -= kBlock) {
-    if (s.grad) lattice.backward_block(t0);
-    finish_block<R>(lattice, t0, work.row, past_caches, denominator);
-  }
-  *loss = denominator.value() - lattice.emission.reference - lattice.log2_total * 0.693147180559945309;
-  if (*loss < 0) *loss = 0;  // rounding: a probability is at most 1
+  if (lattice.s.grad)
+    for (int half = 1; half >= 0; half--) sitting.second_half(half, settings);
+  *loss = sitting.loss(settings.smoothing);
   return true;
 }
 
 template <class R>
-double sequence_loss(const Sequence<R>& s, bool past_caches, int32_t* seen, void* memory) {
-  if (s.T == 0 && s.L == 0) return 0;
-  double loss = __builtin_inf();
-  if (s.T >= s.L && !run_lattice<R, RelativeEmission>(s, past_caches, seen, memory, &loss))
-    run_lattice<R, ExactEmission>(s, past_caches, seen, memory, &loss);
-  if (loss != loss) fill_gradient(s, static_cast<R>(loss));
-  else if (loss == __builtin_inf()) fill_gradient(s, R(0));
-  return loss;
+void whole_sequence(const LossBatch<R>& batch, int64_t b, int32_t* seen, void* memory) {
+  const int64_t T = batch.p.lengths[b], L = batch.p.target_lengths[b];
+  double loss = T == 0 && L == 0 ? 0 : __builtin_inf();
+  if (T > 0 && T >= L && !whole_sequence<R, RelativeEmission>(batch, b, seen, memory, &loss))
+    whole_sequence<R, ExactEmission>(batch, b, seen, memory, &loss);
+  batch.settle(b, loss);
 }
 
-// ------------------------------------------------------------------------------------------------- threads
+// -------------------------------------------------------------------------------------------- halved sequences
+
+// One sequence that several threads work at, from round to round.
+template <class R>
+struct Halved {
+  int64_t b;
+  char* memory;
+  Sitting<R, RelativeEmission>* relative;  // in memory, one of them in use
+  Sitting<R, ExactEmission>* exact;
+  enum class State { kRelative, kExact, kDone } state;
+  double loss;
+
+  template <class Sit>
+  void begin(const LossBatch<R>& batch, Sit*& sitting, State use, int32_t* seen) {
+    Arena arena(memory);
+    sitting = arena.take<Sit>(1);
+    const Sit made(batch.sequence(b), Arena(memory + arena.used()), true);
+    memcpy(static_cast<void*>(sitting), &made, sizeof made);
+    state = use;
+    if (sitting->lattice.plan.build(sitting->lattice.s, seen)) return;
+    loss = __builtin_inf();
+    state = State::kDone;
+  }
+  static int64_t bytes(const CtcLoss<R>& p, int64_t b) {
+    const auto sizes = static_cast<int64_t>(
+        max_of(sizeof(Sitting<R, RelativeEmission>), sizeof(Sitting<R, ExactEmission>)));
+    return round_up(sizes, kAlignment) + sitting_bytes(p, b, true);
+  }
+  template <class F>
+  void with_sitting(F&& f) {
+    if (state == State::kRelative) f(*relative);
+    else if (state == State::kExact) f(*exact);
+  }
+  void meet() {
+    with_sitting([&](auto& sitting) {
+      const Gathered gathered = sitting.lattice.meet();
+      if (gathered == Gathered::kFine && sitting.lattice.log2_total != -__builtin_inf()) return;
+      loss = gathered == Gathered::kNotANumber ? __builtin_nan("") : __builtin_inf();
+      state = State::kDone;
+    });
+  }
+};
+
+// Sequences to halve come first in `order`, then those that a thread takes whole.
+template <class R>
+struct Shares {
+  int64_t threads, halved_count = 0, per_thread = 0, halved_bytes = 0;
+  double halved_from = 0;  // cost of a sequence
+
+  static double cost(const CtcLoss<R>& p, int64_t b) {
+    constexpr double kOperationsPerCell = 80, kOperationsPerClass = 20;
+    const auto T = static_cast<double>(p.lengths[b]), L = static_cast<double>(p.target_lengths[b]);
+    return T * ((L + kLanes<R>) * kOperationsPerCell + static_cast<double>(p.classes) * kOperationsPerClass);
+  }
+  bool is_halved(const CtcLoss<R>& p, int64_t b) const {
+    return threads > 1 && p.lengths[b] > kBlock && p.lengths[b] >= p.target_lengths[b] && cost(p, b) > halved_from;
+  }
+
+  explicit Shares(const CtcLoss<R>& p) {
+    double operations = 0;
+    for (int64_t b = 0; b < p.batch; b++) operations += cost(p, b);
+    threads = max_of<int64_t>(1, min_of<int64_t>(threads_for(operations), 2 * p.batch));
+    halved_from = operations / static_cast<double>(threads) * kHalvedShare;
+    for (int64_t b = 0; b < p.batch; b++) {
+      if (is_halved(p, b)) {
+        halved_count++;
+        halved_bytes += Halved<R>::bytes(p, b);
+      } else {
+        per_thread = max_of(per_thread, sitting_bytes(p, b, false));
+      }
+    }
+    per_thread += round_up(p.classes * static_cast<int64_t>(sizeof(int32_t)), kAlignment);
+  }
+};
+
+constexpr int kRounds = 6;  // that halved sequences take, at most
 
 template <class R>
 struct LossContext {
-  const CtcLoss<R>& p;
-  int64_t per_thread;  // bytes of workspace
-  bool past_caches;
-  int64_t next;        // sequence to take
+  LossBatch<R> batch;
+  Shares<R> shares;
+  Halved<R>* halved;
+  char *halved_memory, *thread_memory;
+  Barrier barrier;
+  int64_t taken[kRounds + 1];  // items of each round, and of the sequences taken whole
+
+  LossContext(const CtcLoss<R>& p, Arena arena) : batch(p), shares(p), barrier{}, taken{} {
+    halved = arena.take<Halved<R>>(shares.halved_count);
+    halved_memory = arena.take<char>(shares.halved_bytes);
+    thread_memory = arena.take<char>(shares.per_thread * shares.threads);
+    bytes = arena.used();
+  }
+  int64_t bytes;
+
+  void lay_out() {
+    char* memory = halved_memory;
+    int64_t n = 0;
+    for (int64_t b = 0; b < batch.p.batch; b++) {
+      if (!shares.is_halved(batch.p, b)) continue;
+      halved[n++] = {b, memory, nullptr, nullptr, Halved<R>::State::kDone, 0};
+      memory += Halved<R>::bytes(batch.p, b);
+    }
+  }
 };
 
 template <class R>
-int64_t bytes_per_thread(const CtcLoss<R>& p) {
-  int64_t most = 0;
-  for (int64_t b = 0; b < p.batch; b++) {
-    Sequence<R> s = {p.lengths[b], p.classes, p.target_lengths[b], p.blank, nullptr, 0, p.grad, 0, nullptr};
-    if (s.T < s.L) continue;  // infeasible before anything is laid out
-    most = max_of(most, Work<R, RelativeEmission>(s, Arena(nullptr)).bytes);
-    most = max_of(most, Work<R, ExactEmission>(s, Arena(nullptr)).bytes);
-  }
-  return most + round_up(p.classes * static_cast<int64_t>(sizeof(int32_t)), kAlignment);
-}
-
-// Threads that may run: the workspace is cut for these.
-template <class R>
-int64_t workspace_threads(const CtcLoss<R>& p) {
-  return max_of<int64_t>(1, min_of<int64_t>(max_threads(), p.batch));
-}
-
-template <class R>
 int64_t ctc_loss_workspace(const CtcLoss<R>& p) noexcept {
-  return bytes_per_thread(p) * workspace_threads(p);
+  return LossContext<R>(p, Arena(nullptr)).bytes;
 }
 
 template <class R>
-void loss_thread(void* context, int thread, int) {
+void halved_sequences(LossContext<R>& c, int32_t* seen, int threads) {
+  using State = typename Halved<R>::State;
+  const int64_t count = c.shares.halved_count;
+  int round = 0;
+  auto share = [&](int64_t items, auto&& work) {
+    for (int64_t i; (i = __atomic_fetch_add(&c.taken[round], 1, __ATOMIC_RELAXED)) < items;) work(i);
+    round++;
+    c.barrier.wait(threads);
+  };
+  auto first_half = [&](int64_t i, State state) {
+    Halved<R>& h = c.halved[i / 2];
+    if (h.state == state)
+      h.with_sitting([&](auto& sitting) { sitting.first_half(static_cast<int>(i % 2), c.batch.settings(h.b)); });
+  };
+  share(count, [&](int64_t i) { c.halved[i].begin(c.batch, c.halved[i].relative, State::kRelative, seen); });
+  share(2 * count, [&](int64_t i) { first_half(i, State::kRelative); });
+  share(count, [&](int64_t i) {
+    Halved<R>& h = c.halved[i];
+    if (h.state == State::kDone) return;
+    const Gathered* gathered = h.relative->lattice.gathered;
+    if (gathered[0] == Gathered::kOutOfRange || gathered[1] == Gathered::kOutOfRange)
+      h.begin(c.batch, h.exact, State::kExact, seen);
+    else h.meet();
+  });
+  share(2 * count, [&](int64_t i) { first_half(i, State::kExact); });
+  share(count, [&](int64_t i) {
+    if (c.halved[i].state == State::kExact) c.halved[i].meet();
+  });
+  if (c.batch.p.grad)
+    share(2 * count, [&](int64_t i) {
+      Halved<R>& h = c.halved[i / 2];
+      h.with_sitting([&](auto& sitting) { sitting.second_half(static_cast<int>(i % 2), c.batch.settings(h.b)); });
+    });
+}
+
+template <class R>
+void loss_thread(void* context, int thread, int threads) {
   auto& c = *static_cast<LossContext<R>*>(context);
   const FlushToZero flush;
-  Arena arena(static_cast<char*>(c.p.workspace) + c.per_thread * thread);
-  int32_t* seen = arena.take<int32_t>(c.p.classes);
-  memset(seen, 0xff, static_cast<size_t>(c.p.classes) * sizeof(int32_t));
+  Arena arena(c.thread_memory + c.shares.per_thread * thread);
+  int32_t* seen = arena.take<int32_t>(c.batch.p.classes);
+  memset(seen, 0xff, static_cast<size_t>(c.batch.p.classes) * sizeof(int32_t));
   char* memory = arena.take<char>(0);
-  for (;;) {
-    const int64_t b = __atomic_fetch_add(&c.next, 1, __ATOMIC_RELAXED);
-    if (b >= c.p.batch) break;
-    c.p.losses[b] = static_cast<R>(sequence_loss(sequence_of(c.p, b), c.past_caches, seen, memory));
-  }
-  if (c.past_caches) stream_fence();
+  if (c.shares.halved_count) halved_sequences(c, seen, threads);
+  for (int64_t b; (b = __atomic_fetch_add(&c.taken[kRounds], 1, __ATOMIC_RELAXED)) < c.batch.p.batch;)
+    if (!c.shares.is_halved(c.batch.p, b)) whole_sequence(c.batch, b, seen, memory);
+  if (c.batch.past_caches) stream_fence();
 }
 
 template <class R>
 void ctc_loss(const CtcLoss<R>& p) noexcept {
-  constexpr double kOperationsPerCell = 80, kOperationsPerClass = 20;
-  double operations = 0;
-  int64_t frames = 0;
-  for (int64_t b = 0; b < p.batch; b++) {
-    const auto T = static_cast<double>(p.lengths[b]), L = static_cast<double>(p.target_lengths[b]);
-    operations += T * ((L + kLanes<R>) * kOperationsPerCell + static_cast<double>(p.classes) * kOperationsPerClass);
-    frames += p.lengths[b];
+  LossContext<R> context(p, Arena(p.workspace));
+  context.lay_out();
+  run_parallel(static_cast<int>(context.shares.threads), loss_thread<R>, &context);
+  for (int64_t i = 0; i < context.shares.halved_count; i++) {
+    Halved<R>& h = context.halved[i];
+    h.with_sitting([&](auto& sitting) { h.loss = sitting.loss(p.smoothing); });
+    context.batch.settle(h.b, h.loss);
   }
-  const int64_t grad_bytes = frames * p.classes * static_cast<int64_t>(sizeof(R));
-  LossContext<R> context = {p, bytes_per_thread(p), p.grad && p.classes >= kStreamClasses && grad_bytes > kStreamBytes, 0};
-  const int64_t threads = min_of<int64_t>(threads_for(operations), workspace_threads(p));
-  run_parallel(static_cast<int>(threads), loss_thread<R>, &context);
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 // ExactEmission     relative to the largest logit among the target's classes and blank, in float64, masked
 //                   classes (-inf) included: for everything else. 3 to 5 times slower.
 //
-// Both are gathered in blocks of kBlock frames, `stride` stored items a frame.
+// Both are gathered in blocks of kBlock frames, `stride` stored items a frame; `ahead` is +1 or -1, the direction in
+// which blocks will be asked for.
 #pragma once
 
 #include "ctc/plan.h"
@@ -19,7 +20,6 @@ enum class Gathered { kFine, kOutOfRange, kNotANumber };
 
 // Difference to blank beyond which its rounding error, half an ulp, would show in the gradient.
 constexpr double kRelativeRange = 128;
-constexpr int kPrefetchFrames = 16;
 
 template <class R>
 struct RelativeEmission {
@@ -32,16 +32,18 @@ struct RelativeEmission {
 
   static PYSEQ_INLINE Num label(const Stored& d) { return Num::exp(d); }
 
-  Gathered gather_block(const Sequence<R>& s, const Plan<R>& p, int64_t t0, int64_t n, Stored* out) {
+  Gathered gather_block(const Sequence<R>& s, const Plan<R>& p, int64_t t0, int64_t n, int ahead, Stored* out) {
     constexpr int W = kLanes<R>;
-    const bool in_registers = kHasLookup && s.C <= 2 * W, ahead = s.C > kSmallAlphabet;
+    const bool in_registers = kHasLookup && s.C <= 2 * W;
+    const int64_t next = t0 + ahead * kBlock;  // block to prefetch
+    const bool prefetches = s.C > kSmallAlphabet && next >= 0;
     const int low_lanes = static_cast<int>(min_of<int64_t>(s.C, W));
     const int high_lanes = in_registers ? static_cast<int>(s.C) - low_lanes : 0;
     const int64_t groups = p.groups;
     IntVec<R> worst = {};
     for (int64_t f = 0; f < n; f++, out += groups) {
       const R* x = s.row(t0 + f);
-      if (ahead && t0 + f + kPrefetchFrames < s.T) prefetch(s, p, x + kPrefetchFrames * s.x_stride);
+      if (prefetches && next + f < s.T) prefetch(s, p, s.row(next + f));
       const Vec<R> blank = splat(x[s.blank]);
       if (in_registers) {
         const Vec<R> low = load_n(x, low_lanes), high = load_n(x + low_lanes, high_lanes);
@@ -50,6 +52,7 @@ struct RelativeEmission {
         for (int64_t k = 0; k < groups; k++) worst = keep(gather(x, p.label[k]) - blank, worst, out[k]);
       }
     }
+    if (p.bias) worst = add_bias(p, n, out - n * groups);
     // bit patterns of magnitudes are ordered as the magnitudes, inf and NaN above all
     const R range = limit(s.T);
     Int_t<R> range_bits;
@@ -62,6 +65,12 @@ struct RelativeEmission {
     constexpr Int_t<R> magnitude = static_cast<Int_t<R>>(~(uint64_t(1) << (sizeof(R) * 8 - 1)));
     out = d;
     return int_max((IntVec<R>)d & magnitude, worst);
+  }
+  static IntVec<R> add_bias(const Plan<R>& p, int64_t n, Stored* out) {
+    IntVec<R> worst = {};
+    for (int64_t f = 0; f < n; f++, out += p.groups)
+      for (int64_t k = 0; k < p.groups; k++) worst = keep(out[k] + p.bias[k], worst, out[k]);
+    return worst;
   }
   // The exponents of T frames must stay within Num::kSpan.
   static R limit(int64_t T) {
@@ -90,25 +99,28 @@ struct ExactEmission {
 
   static PYSEQ_INLINE Num label(const Stored& y) { return y; }
 
-  Gathered gather_block(const Sequence<R>& s, const Plan<double>& p, int64_t t0, int64_t n, Stored* out) {
+  Gathered gather_block(const Sequence<R>& s, const Plan<double>& p, int64_t t0, int64_t n, int, Stored* out) {
     constexpr double infinity = __builtin_inf();
+    auto score = [&](const R* x, int64_t c) {
+      return static_cast<double>(x[c]) + (s.bias ? static_cast<double>(s.bias[c]) : 0);
+    };
     // Differences are cut where exponents would overflow: a path that needs more is still not impossible.
     const double deepest = -min_of(0x1p50, static_cast<double>(Num::kSpan) / (2 * static_cast<double>(s.T)));
     for (int64_t f = 0; f < n; f++, out += p.groups + extra) {
       const R* x = s.row(t0 + f);
-      double top = static_cast<double>(x[s.blank]);
+      double top = score(x, s.blank);
       bool numbers = top < infinity;
       for (int64_t i = 0; i < s.L; i++) {
-        const auto v = static_cast<double>(x[s.labels[i]]);
+        const double v = score(x, s.labels[i]);
         numbers = numbers && v < infinity;
         top = max_of(top, v);
       }
       if (!numbers) return Gathered::kNotANumber;
       if (top > -infinity) reference += top;
       for (int64_t k = 0; k <= p.groups; k++) {
-        Vec<double> v;
+        Vec<double> v = {};
         for (int j = 0; j < Plan<double>::W; j++)
-          v[j] = static_cast<double>(x[k < p.groups ? p.label[k][j] : static_cast<int64_t>(s.blank)]);
+          v[j] = score(x, k < p.groups ? p.label[k][j] : s.blank);
         const Num y = Num::exp(vmax(splat(deepest), v - splat(top)));
         const IntVec<double> masked = v == splat(-infinity);
         out[k] = {select<double>(masked, splat(1.0), y.m), masked ? splat_int<double>(Num::kZero) : y.e};

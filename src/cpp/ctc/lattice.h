@@ -1,265 +1,190 @@
-// The recursions over one sequence: alpha forwards, beta backwards, posteriors summed by class.
+// The lattice of one sequence, in two halves that two threads can take.
 //
-//   alpha[t][state]  sum over paths of frames 0..t that end in the state, emissions included
-//   beta[t][state]   sum over paths of frames t+1.. that start from the state
-//   posterior[t][state] = alpha * beta / total, renormalised to sum to 1 in each frame, which removes the
-//   rounding errors that its states have in common
+//   first   alpha over the frames below `middle`    |  beta over the others, from the last down to `middle`
+//   meet    in the middle: the sum over all paths
+//   second  alpha goes on upwards, over beta's records  |  beta downwards, over alpha's: posteriors of every frame
+//
+// Who takes which half changes no bit. Without a gradient the first half is all.
 #pragma once
 
-#include "ctc/emission.h"
+#include "ctc/class_sums.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
 namespace {
 
+// What one thread needs for its half.
+template <class R, template <class> class Emission>
+struct HalfScratch {
+  using Types = Recursion<R, Emission>;
+  using Real = typename Types::Real;
+  typename Types::Group *window, *row;   // records of a segment; one record
+  typename Types::Stored* emissions;     // of a segment
+  Posteriors<Real> posteriors;
+  Vec<Real>* by_class;                   // [slot_room]
+  R* class_rows;                         // [kBlock][slot_room] posterior of each class in each frame of the block
+  R* logit_rows;                         // two rows in whole vectors
+};
+
 template <class R, template <class> class Emission>
 struct Lattice {
+  using Types = Recursion<R, Emission>;
   using E = Emission<R>;
-  using Num = typename E::Num;
-  using Real = typename E::Real;
-  using Stored = typename E::Stored;
-  using Exponent = typename Num::Exponent;
-  static constexpr int W = kLanes<Real>;
+  using Real = typename Types::Real;
+  using Stored = typename Types::Stored;
+  using Group = typename Types::Group;
+  using Scratch = HalfScratch<R, Emission>;
 
-  // A group of positions: their blanks and their labels.
-  struct Cell {
-    Num b, l;
-  };
-
-  // Groups that hold a state which can be reached from the start and can still finish.
-  struct Band {
-    int64_t lo, hi;
-  };
-
-  const Sequence<R>& s;
-  Plan<Real> plan;
-  int64_t blocks;
-  bool keep_emissions, keep_alpha;
-  int64_t stride;       // items a frame in emissions
-  int64_t segment;      // frames between two records that are kept, a multiple of kBlock
-  // Records of `groups` cells. Kept whole, record t + 1 is alpha of frame t and record 0 the empty path.
-  // Otherwise history holds the record that enters each segment, and window those of one segment.
-  Cell *history, *window;
-  Cell* beta;           // [groups] of the frame after the one at work, its emissions included
-  Stored* emissions;    // of all frames if kept, else of one segment
-  Vec<Real>* posterior; // [kBlock][groups] of labels
-  Vec<Real>* by_class;  // [slot_room] sums of W frames
-  R* class_rows;        // [kBlock][slot_room] posterior of each class in each frame of the block
-  Vec<Real> blank_posterior[kBlock];
-  Band bands[kBlock];
-  Band band = {0, 0};
-  double log2_total = 0;
-  E emission;
-
-  // What is kept between the passes of a sequence has to stay in L2, else it is cheaper to compute again.
+  // What is kept between the halves of a sequence has to stay in L2, else it is cheaper to compute again.
   static constexpr int64_t kKeepBytes = 1400 << 10;
   // Kept records beyond this size are thinned out until they are about as many as a segment has.
   static constexpr int64_t kHistoryBytes = 16 << 20;
 
+  Sequence<R> s;
+  Plan<Real> plan;
+  int64_t blocks, middle;
+  bool keep_emissions, keep_records;
+  int64_t stride;       // items a frame in emissions
+  int64_t segment;      // frames between two records that are kept, a multiple of kBlock
+  // Kept whole, record t + 1 of alphas is that of frame t and record 0 the empty path, record t - middle of betas
+  // that of frame t. Otherwise the records that enter each segment, from below and from above.
+  Group *alphas, *betas;
+  Group *alpha, *beta;  // [groups] where the halves stand: alpha below the frame at work, beta above it, entered
+  Stored* emissions;    // of all frames if kept
+  E emission[2];        // of either half
+  Gathered gathered[2] = {Gathered::kFine, Gathered::kFine};
+  double log2_total = -__builtin_inf();
+
   Lattice(const Sequence<R>& sequence, Arena& arena) : s(sequence), plan(sequence, arena) {
-    const int64_t G = plan.groups, cells = s.T * G * static_cast<int64_t>(sizeof(Cell));
+    const int64_t G = plan.groups, cells = s.T * G * static_cast<int64_t>(sizeof(Group));
     const auto stored = static_cast<int64_t>(sizeof(Stored));
     blocks = ceil_div(s.T, kBlock);
+    middle = min_of(ceil_div(blocks, 2) * kBlock, s.T);
     stride = G + E::extra;
     keep_emissions = s.grad && E::kUnitBlank && s.T * stride * stored <= kKeepBytes;
-    keep_alpha = s.grad && cells + (keep_emissions ? s.T * stride * stored : 0) <= kKeepBytes;
+    keep_records = s.grad && cells + (keep_emissions ? s.T * stride * stored : 0) <= kKeepBytes;
     segment = kBlock;
-    const int64_t most = kHistoryBytes / (G * static_cast<int64_t>(sizeof(Cell)));
-    while (s.grad && !keep_alpha && ceil_div(s.T, segment) > max_of(most, segment)) segment *= 2;
-    const int64_t checkpoints = s.grad ? ceil_div(s.T, segment) : 0;
-    history = arena.take<Cell>((keep_alpha ? s.T + 1 : checkpoints + segment + 1) * G);
-    window = history + (keep_alpha ? 0 : checkpoints * G);
-    emissions = arena.take<Stored>((keep_emissions ? s.T : segment) * stride);
-    const int64_t gradient = s.grad ? 1 : 0;
-    beta = arena.take<Cell>(gradient * G);
-    posterior = arena.take<Vec<Real>>(gradient * kBlock * G);
-    by_class = arena.take<Vec<Real>>(gradient * plan.slot_room);
-    class_rows = arena.take<R>(gradient * kBlock * plan.slot_room);
+    const int64_t most = kHistoryBytes / (G * static_cast<int64_t>(sizeof(Group)));
+    while (s.grad && !keep_records && ceil_div(s.T, segment) > max_of(most, segment)) segment *= 2;
+    const int64_t below = s.grad ? ceil_div(middle, segment) : 0, above = s.grad ? ceil_div(s.T - middle, segment) : 0;
+    alphas = arena.take<Group>((keep_records ? middle + 1 : below) * G);
+    betas = arena.take<Group>((keep_records ? s.T - middle : above) * G);
+    alpha = arena.take<Group>(G);
+    beta = arena.take<Group>(G);
+    emissions = arena.take<Stored>(keep_emissions ? s.T * stride : 0);
   }
 
-  Stored* block_emissions(int64_t t0) const { return emissions + (keep_emissions ? t0 : t0 % segment) * stride; }
+  Scratch scratch(Arena& arena) const {
+    const int64_t G = plan.groups, gradient = s.grad ? 1 : 0;
+    Scratch w;
+    w.window = arena.take<Group>(keep_records ? 0 : (segment + 1) * G);
+    w.row = arena.take<Group>(G);
+    w.emissions = arena.take<Stored>(keep_emissions ? 0 : segment * stride);
+    w.posteriors.label = arena.take<Vec<Real>>(gradient * kBlock * G);
+    w.by_class = arena.take<Vec<Real>>(gradient * plan.slot_room);
+    w.class_rows = arena.take<R>(gradient * kBlock * plan.slot_room);
+    w.logit_rows = arena.take<R>(gradient * 2 * round_up(s.C, 16));
+    return w;
+  }
 
-  // Alpha over all frames; log2_total is -inf where no path has a probability above zero.
-  Gathered forward() {
+  int64_t block_length(int64_t t0) const { return min_of<int64_t>(kBlock, s.T - t0); }
+
+  // ------------------------------------------------------------------------------------------ first halves
+
+  void alpha_half(const Scratch& w) {
     const int64_t G = plan.groups;
-    for (int64_t k = 0; k < G; k++) window[k] = {Num::zero(), Num::zero()};
-    window[0].b.set_one(0);
-    Cell* end = window;
-    for (int64_t t0 = 0; t0 < s.T; t0 += kBlock) {
-      const int64_t n = min_of<int64_t>(kBlock, s.T - t0);
-      const Gathered gathered = emission.gather_block(s, plan, t0, n, block_emissions(t0));
-      if (gathered != Gathered::kFine) return gathered;
-      Cell* records = keep_alpha ? history + t0 * G : window;
-      if (!keep_alpha && t0) copy(window, window + kBlock * G);
-      if (!keep_alpha && s.grad && t0 % segment == 0) copy(history + t0 / segment * G, window);
-      alpha_block(block_emissions(t0), records, t0, n);
-      end = records + n * G;
+    const Types run = {plan, stride};
+    Group* a = keep_records ? alphas : w.window;
+    for (int64_t k = 0; k < G; k++) a[k] = Group::zero();
+    a[0].b.set_one(0);
+    Band band = {0, 0};
+    for (int64_t t0 = 0; t0 < middle; t0 += kBlock) {
+      const int64_t n = block_length(t0);
+      Stored* y = block_emissions(w, t0, 0);
+      gathered[0] = emission[0].gather_block(s, plan, t0, n, +1, y);
+      if (gathered[0] != Gathered::kFine) return;
+      if (!keep_records && s.grad && t0 % segment == 0) copy(alphas + t0 / segment * G, a);
+      run.alpha_block(y, a, t0, n, band);
+      if (keep_records) a += n * G;
+      else copy(a, a + n * G);
     }
-    log2_total = total(end);
+    copy(alpha, a);
+  }
+
+  void beta_half(const Scratch& w) {
+    const int64_t G = plan.groups;
+    const Types run = {plan, stride};
+    for (int64_t k = 0; k < G; k++) beta[k] = Group::zero();
+    beta[s.L / kLanes<Real>].b.set_one(s.L % kLanes<Real>);
+    for (int64_t t0 = (blocks - 1) * kBlock; t0 >= middle; t0 -= kBlock) {
+      const int64_t n = block_length(t0), after = t0 + n - middle;
+      Stored* y = block_emissions(w, t0, middle);
+      gathered[1] = emission[1].gather_block(s, plan, t0, n, -1, y);
+      if (gathered[1] != Gathered::kFine) return;
+      if (!keep_records && s.grad && (after % segment == 0 || t0 + n == s.T))
+        copy(betas + (after - 1) / segment * G, beta);
+      run.beta_block(y, beta, keep_records ? betas + (t0 - middle) * G : w.window, t0, n);
+    }
+  }
+
+  Gathered meet() {
+    for (const Gathered g : gathered)
+      if (g != Gathered::kFine) return g;
+    log2_total = Types{plan, stride}.total(alpha, beta, middle - 1);
     return Gathered::kFine;
   }
 
-  void start_backward() {
-    for (int64_t k = 0; k < plan.groups; k++) beta[k] = {Num::zero(), Num::zero()};
-    beta[s.L / W].b.set_one(s.L % W);
+  // ----------------------------------------------------------------------------------------- second halves
+
+  // Posteriors of the block at t0 >= middle into w; blocks in rising order.
+  void alpha_meets_block(Scratch& w, int64_t t0) {
+    const int64_t n = block_length(t0), first = middle + (t0 - middle) / segment * segment;
+    if (!keep_records && t0 == first) betas_again(w, first, min_of(first + segment, s.T));
+    else if (!keep_emissions) gather_again(w, t0, middle);
+    const Group* records = keep_records ? betas + (t0 - middle) * plan.groups : w.window + (t0 - first) * plan.groups;
+    const Types run = {plan, stride};
+    Band band = run.band_at(t0 - 1);
+    run.alpha_meets(block_emissions(w, t0, middle), alpha, records, t0, n, band, total_exponent(), w.posteriors);
   }
 
-  // Posteriors by class of the block at t0, into class_rows. Blocks from the last to the first.
-  void backward_block(int64_t t0) {
-    const int64_t n = min_of<int64_t>(kBlock, s.T - t0);
-    const int64_t first = t0 - t0 % segment;
-    if (keep_alpha) {
-      if (!keep_emissions) gather_again(t0, n);
-    } else if (t0 + kBlock >= min_of(first + segment, s.T)) {
-      alpha_again(first, t0 + n);
-    }
-    const Cell* records = keep_alpha ? history + t0 * plan.groups : window + (t0 - first) * plan.groups;
-    beta_block(block_emissions(t0), records + plan.groups, t0, n);
-    for (int64_t f0 = 0; f0 < n; f0 += W) sum_by_class(f0, min_of<int64_t>(W, n - f0));
+  // Likewise at t0 < middle; blocks in falling order.
+  void beta_meets_block(Scratch& w, int64_t t0) {
+    const int64_t n = block_length(t0), first = t0 / segment * segment;
+    if (!keep_records && t0 + n == min_of(first + segment, middle)) alphas_again(w, first, t0 + n);
+    else if (!keep_emissions) gather_again(w, t0, 0);
+    const Group* records = (keep_records ? alphas + t0 * plan.groups : w.window + (t0 - first) * plan.groups);
+    Types{plan, stride}.beta_meets(block_emissions(w, t0, 0), beta, records + plan.groups, t0, n, total_exponent(),
+                                   w.posteriors);
   }
 
  private:
-  void gather_again(int64_t t0, int64_t n) { E(emission).gather_block(s, plan, t0, n, block_emissions(t0)); }
+  Stored* block_emissions(const Scratch& w, int64_t t0, int64_t half) const {
+    return keep_emissions ? emissions + t0 * stride : w.emissions + (t0 - half) % segment * stride;
+  }
+  void gather_again(const Scratch& w, int64_t t0, int64_t half) const {
+    E().gather_block(s, plan, t0, block_length(t0), half ? +1 : -1, block_emissions(w, t0, half));
+  }
+  void copy(Group* to, const Group* from) const { memcpy(to, from, static_cast<size_t>(plan.groups) * sizeof(Group)); }
+  typename Types::Exponent total_exponent() const {
+    return static_cast<typename Types::Exponent>(__builtin_floor(log2_total));
+  }
 
-  // The records of frames first .. end of a segment, from the one kept before it.
-  void alpha_again(int64_t first, int64_t end) {
-    copy(window, history + first / segment * plan.groups);
-    band = first ? band_at(first - 1) : Band{0, 0};
+  // The records of a segment, from the one kept at its end.
+  void alphas_again(const Scratch& w, int64_t first, int64_t end) const {
+    const Types run = {plan, stride};
+    copy(w.window, alphas + first / segment * plan.groups);
+    Band band = first ? run.band_at(first - 1) : Band{0, 0};
     for (int64_t t0 = first; t0 < end; t0 += kBlock) {
-      const int64_t n = min_of<int64_t>(kBlock, end - t0);
-      if (!keep_emissions) gather_again(t0, n);
-      alpha_block(block_emissions(t0), window + (t0 - first) * plan.groups, t0, n);
+      if (!keep_emissions) gather_again(w, t0, 0);
+      run.alpha_block(block_emissions(w, t0, 0), w.window + (t0 - first) * plan.groups, t0, block_length(t0), band);
     }
   }
-
-  void copy(Cell* to, const Cell* from) const { memcpy(to, from, static_cast<size_t>(plan.groups) * sizeof(Cell)); }
-
-  Band band_at(int64_t t) const {
-    Band at = {0, 0};
-    while (at.hi + 1 < plan.groups && plan.first[at.hi + 1] <= t) at.hi++;
-    while (plan.last[at.lo] < t) at.lo++;
-    return at;
-  }
-
-  void alpha_block(const Stored* y, Cell* a, int64_t t0, int64_t n) {
-    const int64_t G = plan.groups;
-    const LaneMask<Real>* skip = plan.skip;
-    Band at = band;
-    for (int64_t t = t0; t < t0 + n; t++, y += stride, a += G) {
-      const Band before = at;
-      while (at.hi + 1 < G && plan.first[at.hi + 1] <= t) at.hi++;
-      while (plan.last[at.lo] < t) at.lo++;
-      for (int64_t k = before.hi + 1; k <= at.hi; k++) a[k] = {Num::zero(), Num::zero()};
-      Cell* out = a + G;
-      auto step = [&](int64_t k, Num below) __attribute__((always_inline)) {
-        const Cell c = a[k];
-        const Num enter = Num::add(c.b, shift_up(c.l, below));
-        const Num label = Num::add(c.l, choose(skip[k], enter, c.b)) * E::label(y[k]);
-        if constexpr (E::kUnitBlank) out[k] = {enter, label};
-        else out[k] = {enter * y[G], label};
-      };
-      for (int64_t k = at.hi; k > at.lo; k--) step(k, a[k - 1].l);
-      step(at.lo, at.lo > before.lo ? a[at.lo - 1].l : Num::zero());
-    }
-    for (int64_t k = at.lo; k <= at.hi; k++) {
-      a[k].b.normalise();
-      a[k].l.normalise();
-    }
-    band = at;
-  }
-
-  // log2 of the sum over both final states.
-  double total(const Cell* end) const {
-    constexpr double impossible = static_cast<double>(Num::kZero / 2);
-    double z = 2 * impossible;
-    if (s.L / W <= band.hi) z = end[s.L / W].b.log2_of(s.L % W);
-    if (s.L > 0) {
-      const double l = end[(s.L - 1) / W].l.log2_of((s.L - 1) % W), top = max_of(z, l);
-      z = top + __builtin_log2(__builtin_exp2(z - top) + __builtin_exp2(l - top));
-    }
-    return z < impossible ? -__builtin_inf() : z;
-  }
-
-  void beta_block(const Stored* y, const Cell* a, int64_t t0, int64_t n) {
-    const int64_t G = plan.groups;
-    const LaneMask<Real>* skip = plan.skip;
-    const auto total_exponent = static_cast<Exponent>(__builtin_floor(log2_total));
-    Band at = band_at(t0 + n - 1);
-    for (int64_t f = n - 1; f >= 0; f--) {
-      const int64_t t = t0 + f;
-      while (at.hi > 0 && plan.first[at.hi] > t) at.hi--;
-      while (at.lo > 0 && plan.last[at.lo - 1] >= t) at.lo--;
-      const Stored* yf = y + f * stride;
-      const Cell* af = a + f * G;
-      Vec<Real>* out = posterior + f * G;
-      Vec<Real> blank_sum = {};
-      // `above` is what a label can move up to in the next position: its label unless that repeats, its blank
-      Num above = Num::zero();
-      if (at.hi + 1 < G) {
-        const Cell c = beta[at.hi + 1];
-        above = choose(skip[at.hi + 1], Num::add(c.b, c.l), c.b);
-      }
-      for (int64_t k = at.hi; k >= at.lo; k--) {
-        const Cell c = beta[k];
-        const Num blank = Num::add(c.b, c.l), up = choose(skip[k], blank, c.b);
-        const Num label = Num::add(c.l, shift_down(up, above));
-        above = up;
-        blank_sum += Num::value(af[k].b * blank, total_exponent);
-        out[k] = Num::value(af[k].l * label, total_exponent);
-        if constexpr (E::kUnitBlank) beta[k] = {blank, label * E::label(yf[k])};
-        else beta[k] = {blank * yf[G], label * E::label(yf[k])};
-      }
-      blank_posterior[f] = blank_sum;
-      bands[f] = at;
-    }
-    for (int64_t k = at.lo; k <= at.hi; k++) {
-      beta[k].b.normalise();
-      beta[k].l.normalise();
-    }
-  }
-
-  // Sums over the positions of each class for frames f0 .. f0 + n of the block, n <= W. Transposing W frames x
-  // W positions first makes each addition one vector whose lanes are frames: no conflicts, one order.
-  void sum_by_class(int64_t f0, int64_t n) {
-    const int64_t G = plan.groups;
-    Vec<Real> r[W];
-    for (int64_t c = 0; c < plan.slot_room; c++) by_class[c] = Vec<Real>{};
-    Band all = {G, -1};
-    for (int f = 0; f < W; f++) {
-      r[f] = f < n ? blank_posterior[f0 + f] : Vec<Real>{};
-      if (f < n) all = {min_of(all.lo, bands[f0 + f].lo), max_of(all.hi, bands[f0 + f].hi)};
-    }
-    transpose(r);
-    Vec<Real> sum = r[0];
-    PYSEQ_UNROLL for (int j = 1; j < W; j++) sum += r[j];
-    by_class[plan.slot[s.L]] = sum;
-    for (int64_t k = all.lo; k <= all.hi; k++) {
-      PYSEQ_UNROLL for (int f = 0; f < W; f++) {
-        const bool inside = f < n && k >= bands[f0 + f].lo && k <= bands[f0 + f].hi;
-        r[f] = inside ? posterior[(f0 + f) * G + k] : Vec<Real>{};
-      }
-      transpose(r);
-      const int32_t* slot = plan.slot + k * W;
-      const int64_t used = min_of<int64_t>(W, s.L - k * W);
-      for (int64_t j = 0; j < used; j++) {
-        by_class[slot[j]] += r[j];
-        sum += r[j];
-      }
-    }
-    for (int64_t f = n; f < W; f++) sum[f] = 1;
-    write_rows(f0, n, Real(1) / sum);
-  }
-
-  void write_rows(int64_t f0, int64_t n, Vec<Real> factor) {
-    Vec<Real> r[W];
-    for (int64_t c = 0; c < plan.slot_room; c += W) {
-      PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = by_class[c + j] * factor;
-      transpose(r);
-      for (int64_t f = 0; f < n; f++) {
-        R* row = class_rows + (f0 + f) * plan.slot_room + c;
-        if constexpr (sizeof(R) == sizeof(Real)) store(row, r[f]);
-        else for (int j = 0; j < W; j++) row[j] = static_cast<R>(r[f][j]);
-      }
+  void betas_again(const Scratch& w, int64_t first, int64_t end) const {
+    const Types run = {plan, stride};
+    copy(w.row, betas + (first - middle) / segment * plan.groups);
+    for (int64_t t0 = first + (end - first - 1) / kBlock * kBlock; t0 >= first; t0 -= kBlock) {
+      if (!keep_emissions) gather_again(w, t0, middle);
+      run.beta_block(block_emissions(w, t0, middle), w.row, w.window + (t0 - first) * plan.groups, t0, block_length(t0));
     }
   }
 };

@@ -23,6 +23,7 @@ struct Sequence {
   R* grad;  // null: loss only
   int64_t grad_stride;
   const int32_t* labels;
+  const R* bias;  // [C] what the lattice adds to the logits of each class; null: nothing
 
   const R* row(int64_t t) const { return x + t * x_stride; }
 };
@@ -42,6 +43,7 @@ struct Plan {
   bool dense;                     // slot == class
   IntVec<Real>* label;            // [groups] class of each position, blank where unused
   LaneMask<Real>* skip;           // [groups] positions whose label differs from the one before
+  Vec<Real>* bias;                // [groups] of each position, less that of blank; null if the sequence has none
   int64_t *first, *last;          // [groups] frames between which the group can matter
   int32_t* slot;                  // [L + 1] of each label, then of blank
   int32_t* slot_class;            // [slots] unless dense
@@ -52,6 +54,7 @@ struct Plan {
     slot_room = round_up(slots, 16);
     label = arena.take<IntVec<Real>>(groups);
     skip = arena.take<LaneMask<Real>>(groups);
+    bias = s.bias ? arena.take<Vec<Real>>(groups) : nullptr;
     first = arena.take<int64_t>(groups);
     last = arena.take<int64_t>(groups);
     slot = arena.take<int32_t>(L + 1);
@@ -84,6 +87,8 @@ struct Plan {
       }
       label[k] = classes;
       skip[k] = LaneMask<Real>::from_bits(differs);
+      if (bias)
+        for (int j = 0; j < W; j++) bias[k][j] = static_cast<Real>(s.bias[classes[j]]) - static_cast<Real>(s.bias[s.blank]);
     }
   }
 

@@ -50,9 +50,9 @@ struct RowSum {
 // Rows of up to this many vectors stay in registers.
 constexpr int kRowRegisters = 4;
 
-// grad = softmax(x) - posterior, C numbers in N vectors. posterior readable up to whole vectors.
+// grad = (softmax(x) - posterior) * scale, C numbers in N vectors. posterior readable up to whole vectors.
 template <int N, class R>
-PYSEQ_INLINE RowSum<R> short_row(const R* x, int64_t C, R* grad, const R* posterior) {
+PYSEQ_INLINE RowSum<R> short_row(const R* x, int64_t C, R* grad, const R* posterior, R scale = 1) {
   constexpr int W = kLanes<R>;
   const int tail = static_cast<int>(C) - (N - 1) * W;
   Vec<R> v[N], most, sum;
@@ -68,8 +68,8 @@ PYSEQ_INLINE RowSum<R> short_row(const R* x, int64_t C, R* grad, const R* poster
   if (grad) {
     const Vec<R> factor = splat(1 / total);
     PYSEQ_UNROLL for (int i = 0; i < N - 1; i++)
-      store(grad + i * W, fma(v[i], factor, -load(posterior + i * W)));
-    store_n(grad + (N - 1) * W, fma(v[N - 1], factor, -load(posterior + (N - 1) * W)), tail);
+      store(grad + i * W, fma(v[i], factor, -load(posterior + i * W)) * scale);
+    store_n(grad + (N - 1) * W, fma(v[N - 1], factor, -load(posterior + (N - 1) * W)) * scale, tail);
   }
   return {top, total};
 }
@@ -89,14 +89,17 @@ PYSEQ_INLINE R row_max(const R* x, int64_t C) {
   return max_tree<R>(vmax(vmax(most[0], most[1]), vmax(most[2], most[3])));
 }
 
-// exp(x - top) into row (whole vectors, zeros beyond C) unless that is null.
+// exp(x - top) into row (whole vectors, zeros beyond C) unless that is null. next: a row to fetch meanwhile, or null.
 template <class R>
-PYSEQ_INLINE RowSum<R> exp_row(const R* x, int64_t C, R* row) {
+PYSEQ_INLINE RowSum<R> exp_row(const R* x, int64_t C, R* row, const R* next = nullptr) {
   constexpr int W = kLanes<R>;
   const R top = row_max(x, C);
   Vec<R> sum[2] = {};
   int64_t c = 0;
   for (; c + 2 * W <= C; c += 2 * W) {
+    if (next)
+      for (int line = 0; line < 2 * PYSEQ_VECTOR_BYTES; line += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(next + c) + line, 0, 2);
     PYSEQ_UNROLL for (int i = 0; i < 2; i++) {
       const Vec<R> e = row_exp<R>(load(x + c + i * W), splat(top));
       if (row) store(row + c + i * W, e);
@@ -155,6 +158,12 @@ class LogProduct {
     int e;
     product_ = __builtin_frexp(product_, &e);
     exponent_ += e;
+  }
+  void add(const LogProduct& other) {
+    offset_ += other.offset_;
+    product_ *= other.product_;
+    exponent_ += other.exponent_;
+    settle();
   }
   double value() const {
     return offset_ + __builtin_log(product_) + static_cast<double>(exponent_) * 0.693147180559945309;

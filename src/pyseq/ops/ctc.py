@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyseq import _core
-from pyseq.ops._frames import FloatArray, Frames, IntArray, as_frames
+from pyseq.ops._ctc_input import (
+    Labels,
+    Targets,
+    check_blank,
+    gradient_frames,
+    read_logits,
+    read_problem,
+)
+from pyseq.ops._frames import FloatArray, Frames
 from pyseq.ragged import Ragged
 
 __all__ = ["Hypothesis", "ctc_decode", "ctc_loss", "ctc_loss_and_grad"]
-
-Targets = ArrayLike | Sequence[ArrayLike] | Ragged
 
 
 class Hypothesis(NamedTuple):
@@ -86,7 +90,7 @@ def ctc_loss(
     >>> round(float(np.exp(-loss[0])), 6)
     0.333333
     """
-    frames, labels, blank = _problem(logits, targets, input_lengths, target_lengths, blank)
+    frames, labels, blank = read_problem(logits, targets, input_lengths, target_lengths, blank)
     return _loss(frames, labels, blank, None)
 
 
@@ -97,6 +101,7 @@ def ctc_loss_and_grad(
     input_lengths: ArrayLike | None = None,
     target_lengths: ArrayLike | None = None,
     blank: int = 0,
+    out: Any = None,
 ) -> tuple[FloatArray, Any]:
     """Losses as :func:`ctc_loss` and the gradient of each with respect to its logits.
 
@@ -125,8 +130,8 @@ def ctc_loss_and_grad(
     >>> grad.shape, abs(float(grad.sum())) < 1e-9
     ((1, 2, 3), True)
     """
-    frames, labels, blank = _problem(logits, targets, input_lengths, target_lengths, blank)
-    grad = frames.like(frames.width)
+    frames, labels, blank = read_problem(logits, targets, input_lengths, target_lengths, blank)
+    grad = gradient_frames(frames, out)
     return _loss(frames, labels, blank, grad), grad.result()
 
 
@@ -172,8 +177,8 @@ def ctc_decode(
     """
     if beam_width != 1:
         raise ValueError(f"beam_width is {beam_width!r}, expected 1: only greedy decoding is available")
-    frames = _logits(logits, lengths, "lengths")
-    blank = _check_blank(blank, frames.width)
+    frames = read_logits(logits, lengths, "lengths")
+    blank = check_blank(blank, frames.width)
     starts = np.cumsum(frames.lengths) - frames.lengths
     labels, begins, counts, scores = _core.ctc_greedy(
         frames.rows, frames.starts, frames.lengths, starts, blank
@@ -185,15 +190,7 @@ def ctc_decode(
     ]
 
 
-class _Labels(NamedTuple):
-    """All targets one after the other; sequence b is `flat[starts[b] : starts[b] + lengths[b]]`."""
-
-    flat: IntArray
-    starts: IntArray
-    lengths: IntArray
-
-
-def _loss(frames: Frames, labels: _Labels, blank: int, grad: Frames | None) -> FloatArray:
+def _loss(frames: Frames, labels: Labels, blank: int, grad: Frames | None) -> FloatArray:
     losses: FloatArray = _core.ctc_loss(
         frames.rows,
         frames.starts,
@@ -204,121 +201,8 @@ def _loss(frames: Frames, labels: _Labels, blank: int, grad: Frames | None) -> F
         blank,
         None if grad is None else grad.rows,
         None if grad is None else grad.starts,
+        None,
+        None,
+        0.0,
     )
     return losses
-
-
-def _problem(
-    logits: ArrayLike | Ragged,
-    targets: Targets,
-    input_lengths: ArrayLike | None,
-    target_lengths: ArrayLike | None,
-    blank: int,
-) -> tuple[Frames, _Labels, int]:
-    frames = _logits(logits, input_lengths, "input_lengths")
-    blank = _check_blank(blank, frames.width)
-    labels = _labels(targets, target_lengths, len(frames.lengths))
-    at = _core.ctc_first_bad_label(*labels, frames.width, blank)
-    if at >= 0:
-        # the sequence that holds this place; empty ones may share a start
-        inside = (labels.starts <= at) & (at < labels.starts + labels.lengths)
-        b = int(np.argmax(inside))
-        label = int(labels.flat[at])
-        what = "which is the blank" if label == blank else f"expected a class from 0 to {frames.width - 1}"
-        raise ValueError(f"targets[{b}][{at - int(labels.starts[b])}] is {label}, {what}")
-    return frames, labels, blank
-
-
-def _logits(logits: ArrayLike | Ragged, lengths: ArrayLike | None, lengths_name: str) -> Frames:
-    frames = as_frames(logits, lengths, name="logits", lengths_name=lengths_name)
-    if frames.rows.ndim != 2:
-        raise ValueError(
-            "logits is a Ragged of single numbers, expected frames with one number for each class"
-        )
-    return frames
-
-
-def _check_blank(blank: Any, classes: int) -> int:
-    try:
-        index = operator.index(blank)
-    except TypeError:
-        raise TypeError(f"blank is {blank!r}, expected an int") from None
-    if not 0 <= index < classes:
-        raise ValueError(f"blank is {index}, expected one of the {classes} classes of logits, counted from 0")
-    return index
-
-
-def _labels(targets: Targets, target_lengths: ArrayLike | None, batch: int) -> _Labels:
-    if isinstance(targets, Ragged):
-        labels = _ragged_labels(targets, target_lengths)
-    elif target_lengths is None and _is_list(targets):
-        labels = _listed_labels(targets)
-    else:
-        labels = _padded_labels(targets, target_lengths)
-    if len(labels.lengths) != batch:
-        raise ValueError(f"targets has {len(labels.lengths)} sequences, expected {batch} as in logits")
-    return labels
-
-
-def _is_list(targets: Any) -> bool:
-    return isinstance(targets, (list, tuple)) or (isinstance(targets, np.ndarray) and targets.dtype == object)
-
-
-def _ragged_labels(targets: Ragged, target_lengths: ArrayLike | None) -> _Labels:
-    if target_lengths is not None:
-        raise ValueError("target_lengths must be None when targets is a Ragged, which has its own")
-    flat = targets.buffer
-    if flat.ndim == 2 and flat.shape[1] == 1:
-        flat = flat[:, 0]
-    if flat.ndim != 1:
-        raise ValueError(f"targets has {flat.shape[1]} features, expected a Ragged of single labels")
-    return _Labels(_check_integers(flat, "targets"), targets.starts, targets.lengths)
-
-
-def _listed_labels(targets: Any) -> _Labels:
-    arrays = [np.asarray(target) for target in targets]
-    for b, array in enumerate(arrays):
-        if array.ndim != 1:
-            raise ValueError(f"targets[{b}] has shape {array.shape}, expected one dimension")
-        if array.dtype.kind not in "iu":
-            if array.size:
-                raise TypeError(f"targets[{b}] has dtype {array.dtype}, expected integers")
-            arrays[b] = array.astype(np.int64)  # an empty list has no dtype of its own
-    lengths = np.array([len(array) for array in arrays], dtype=np.int64)
-    flat = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
-    return _Labels(_check_integers(flat, "targets"), np.cumsum(lengths) - lengths, lengths)
-
-
-def _padded_labels(targets: Any, target_lengths: ArrayLike | None) -> _Labels:
-    array = np.asarray(targets)
-    if array.ndim != 2:
-        raise ValueError(
-            f"targets has shape {array.shape}, expected (batch, labels) or a list of label sequences"
-        )
-    batch, room = array.shape
-    flat = _check_integers(array, "targets").reshape(batch * room)
-    starts = np.arange(batch, dtype=np.int64) * room
-    if target_lengths is None:
-        return _Labels(flat, starts, np.full(batch, room, dtype=np.int64))
-    lengths = _check_integers(np.asarray(target_lengths), "target_lengths").astype(np.int64, copy=False)
-    if lengths.shape != (batch,):
-        raise ValueError(
-            f"target_lengths has shape {lengths.shape}, expected ({batch},): one for each target"
-        )
-    wrong = (lengths < 0) | (lengths > room)
-    if wrong.any():
-        b = int(np.argmax(wrong))
-        what = "which is negative" if lengths[b] < 0 else f"but targets has room for {room} labels"
-        raise ValueError(f"target_lengths[{b}] is {lengths[b]}, {what}")
-    return _Labels(flat, starts, lengths)
-
-
-def _check_integers(array: NDArray[Any], name: str) -> IntArray:
-    """Contiguous int32 or int64; wider unsigned numbers wrap to negative ones, which are then refused."""
-    if array.dtype.kind not in "iu":
-        if array.size:
-            raise TypeError(f"{name} has dtype {array.dtype}, expected integers")
-        array = array.astype(np.int64)
-    if array.dtype != np.int32 and array.dtype != np.int64:
-        array = array.astype(np.int64)
-    return np.ascontiguousarray(array)

@@ -7,7 +7,7 @@ For watching pyseq change. To compare it with others, `python -m bench.compare` 
 
 import pytest
 
-from bench.contest import SAME_VALUES, furthest, select
+from bench.contest import agrees, select
 from bench.threads import installed, limited_to
 from pyseq.ops import runtime
 
@@ -25,7 +25,6 @@ def test_workload(benchmark, workload, system):
         contestant = next((c for c in contest.contestants if c.name == system), None)
         if contestant is None:
             pytest.skip(f"{system} does not run this")
-        error = furthest(contestant.values(contestant.call()), contest.reference)
-        assert error.size <= SAME_VALUES["highest"], error
+        assert agrees(contestant, contestant.values(contestant.call()), contest.reference)
         benchmark.group = workload.name
         benchmark(contestant.call)
