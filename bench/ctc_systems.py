@@ -1,7 +1,7 @@
 """CTC loss and gradient by pyseq and its peers.
 
-Everything that a caller could prepare once stands outside the timed call: tensors, their layout (time first, as
-PyTorch and warp-ctc want it), lengths.
+Everything that a caller could prepare once stands outside the timed call: tensors, their layout (time first,
+as PyTorch and warp-ctc want it), lengths.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from pyseq.ops.ctc import ctc_decode, ctc_loss, ctc_loss_and_grad
 from pyseq.ragged import Ragged
 
-# batch, steps, labels, classes: records kept or computed twice; short rows or long; sums by class or by slot; one
-# sequence whose halves go to two threads
+# batch, steps, labels, classes: records kept or computed twice; short rows or long; sums by class or by slot;
+# one sequence whose halves go to two threads
 SIZES = [(9, 40, 12, 20), (3, 900, 300, 40), (5, 60, 6, 90), (4, 50, 9, 700), (1, 3000, 400, 25)]
 
 

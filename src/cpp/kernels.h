@@ -179,6 +179,28 @@ struct CtcLoss {
   void* workspace;                // its size depends on whether grad and class_bias are null
 };
 
+// The most probable alignment of each target. Of equal ones: the one that, from the last frame backwards, ends in blank
+// rather than a label, stays where it is rather than comes from another state, and comes from the blank before a label
+// rather than from the label before that. Scores of alignments are float64 sums of logits in order of the frames.
+template <class R>
+struct CtcAlign {
+  int64_t batch, classes, blank;
+  const int64_t* lengths;         // [batch] frames, 0 allowed
+  const int64_t* x_start;         // [batch]
+  const R* logits;
+  int64_t logits_stride;
+  const int32_t* targets;         // as in CtcLoss
+  const int64_t* target_start;
+  const int64_t* target_lengths;
+  const int64_t* path_start;      // [batch] where the frames of each sequence go in path
+  const int64_t* span_start;      // [batch] where its labels go in begin, end and confidence
+  int32_t* path;                  // class of every frame; -1 where there is no alignment
+  int64_t *begin, *end;           // first frame of every label and the one after its last; -1 likewise
+  R* confidence;                  // mean over these frames of the label's probability; 0 likewise
+  double* scores;                 // [batch] log-probability; -inf where there is no alignment, NaN for NaN
+  void* workspace;
+};
+
 // Best class of every frame, repeats merged, blanks dropped. Ties go to the lower class.
 template <class R>
 struct CtcGreedy {
@@ -290,6 +312,8 @@ struct Kernels {
 
   int64_t (*ctc_loss_workspace)(const CtcLoss<R>&) noexcept;
   void (*ctc_loss)(const CtcLoss<R>&) noexcept;
+  int64_t (*ctc_align_workspace)(const CtcAlign<R>&) noexcept;
+  void (*ctc_align)(const CtcAlign<R>&) noexcept;
   void (*ctc_greedy)(const CtcGreedy<R>&) noexcept;
 
   int64_t (*dense_workspace)(const Dense<R>&) noexcept;

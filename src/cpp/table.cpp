@@ -23,6 +23,7 @@ const KernelTable* kernel_table() noexcept {
   fill_conv1d(table);
   fill_conv_step(table);
   fill_ctc_loss(table);
+  fill_ctc_align(table);
   fill_ctc_greedy(table);
   return &table;
 }

@@ -20,6 +20,7 @@ void fill_rnn_bf16(Kernels<float>& kernels) noexcept;  // in tiers that PYSEQ_HA
 void fill_conv1d(KernelTable& table) noexcept;
 void fill_conv_step(KernelTable& table) noexcept;
 void fill_ctc_loss(KernelTable& table) noexcept;
+void fill_ctc_align(KernelTable& table) noexcept;
 void fill_ctc_greedy(KernelTable& table) noexcept;
 
 }  // namespace PYSEQ_TIER

@@ -160,7 +160,22 @@ def ctc_loss(
     blank: int,
     grad: Array | None,
     grad_start: Array | None,
+    class_bias: Array | None,
+    grad_scale: Array | None,
+    smoothing: float,
 ) -> Array: ...
+def ctc_gradient(logits: Array, count: int) -> Array: ...
+def ctc_align(
+    logits: Array,
+    start: Array,
+    lengths: Array,
+    targets: Array,
+    target_start: Array,
+    target_lengths: Array,
+    blank: int,
+    path_start: Array,
+    span_start: Array,
+) -> tuple[Array, Array, Array, Array, Array]: ...
 def ctc_greedy(
     logits: Array, start: Array, lengths: Array, out_start: Array, blank: int
 ) -> tuple[Array, Array, Array, Array]: ...

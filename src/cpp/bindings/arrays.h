@@ -133,5 +133,6 @@ void register_rnn(py::module_& m);
 void register_conv1d(py::module_& m);
 void register_stream(py::module_& m);
 void register_ctc(py::module_& m);
+void register_ctc_align(py::module_& m);
 
 }  // namespace pyseq

@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   pyseq::register_conv1d(m);
   pyseq::register_stream(m);
   pyseq::register_ctc(m);
+  pyseq::register_ctc_align(m);
 }

@@ -63,7 +63,7 @@ class SequenceEstimator(BaseEstimator):
         "callbacks": [list, tuple, None],
     }
 
-    _loss: ClassVar[str]
+    _loss: ClassVar[str]  # if it is not a parameter
 
     network_: SequenceNetwork
     n_features_in_: int
@@ -127,6 +127,10 @@ class SequenceEstimator(BaseEstimator):
 
     def _pooling(self) -> str | None:
         return None
+
+    def _loss_and_options(self) -> Any:
+        """As `make_loss` takes it."""
+        return self._loss
 
     def _n_outputs(self) -> int:
         raise NotImplementedError
@@ -256,7 +260,7 @@ class SequenceEstimator(BaseEstimator):
             encoder,
             self._n_outputs(),
             pooling=self._pooling(),
-            loss=self._loss,
+            loss=self._loss_and_options(),
             n_features=frame_features(self),
             dtype=self.dtype,
             standardisation=measure_standardisation(training) if standardised else None,
@@ -268,6 +272,7 @@ class SequenceEstimator(BaseEstimator):
         for what, fitted, wanted in (
             ("encoder", self.network_.encoder, self._encoder()),
             ("pooling", self.network_.pooling, self._pooling()),
+            ("loss", self.network_.loss, self._loss_and_options()),
             ("dtype", self.network_.dtype, self.dtype),
         ):
             if repr(fitted) != repr(wanted):

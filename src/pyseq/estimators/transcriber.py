@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import StrOptions
 
 from pyseq import ops
 from pyseq._tokens import build_vocabulary, encode_tokens
+from pyseq.estimators._alignment import aligned
 from pyseq.estimators._base import SequenceEstimator
 from pyseq.estimators._input import is_rectangular, read_sample_weight
 from pyseq.estimators._labels import LabelKind, as_label_array, label_sequences
 from pyseq.layers import LSTM, Chain, Conv1d, Layer
 from pyseq.metrics import character_error_rate, edit_distances
+from pyseq.ops import Alignment
 from pyseq.ragged import Ragged
 from pyseq.training.examples import Examples
 from pyseq.training.losses import frames_needed, softmax
@@ -40,6 +43,12 @@ class CTCTranscriber(SequenceEstimator):
     standardize : bool, default=True
         Shift and scale each feature to mean 0 and variance 1 over the training frames; tokens stay tokens.
         What it takes is measured when the network is made, and kept with it: new sequences come as they are.
+    loss : "ctc" or ("ctc", dict), default="ctc"
+        What is minimised; a pair also gives options, as ``("ctc", {"label_smoothing": 0.1})``. These are
+        `label_smoothing`, `focal_gamma` (probable sequences count less) and `prior_scale` (against peaky
+        alignments) of :class:`pyseq.training.CTCLoss`.
+    class_weight : dict or None, default=None
+        Weight of each label, 1 where it is not named: a sequence counts by the mean weight of its labels.
     solver : {"adam", "adamw", "sgd"} or (str, dict), default="adam"
         How gradients change weights; a pair also gives options, as ``("sgd", {"momentum": 0.8})``.
     learning_rate_init : float, default=1e-3
@@ -121,7 +130,11 @@ class CTCTranscriber(SequenceEstimator):
     1.0
     """
 
-    _loss = "ctc"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **SequenceEstimator._parameter_constraints,
+        "loss": [StrOptions({"ctc"}), tuple, list],
+        "class_weight": [dict, None],
+    }
 
     classes_: NDArray[Any]
     _vocabulary: dict[Any, int]
@@ -132,6 +145,8 @@ class CTCTranscriber(SequenceEstimator):
         encoder: Layer | None = None,
         *,
         standardize: bool = True,
+        loss: Any = "ctc",
+        class_weight: dict[Any, float] | None = None,
         solver: Any = "adam",
         learning_rate_init: float = 1e-3,
         learning_rate: Any = "constant",
@@ -173,6 +188,8 @@ class CTCTranscriber(SequenceEstimator):
             device=device,
             callbacks=callbacks,
         )
+        self.loss = loss
+        self.class_weight = class_weight
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None
@@ -267,6 +284,30 @@ class CTCTranscriber(SequenceEstimator):
                 posteriors[i] = frames
         return np.stack(posteriors.tolist()) if rectangular else posteriors
 
+    def align(self, X: Any, y: Any) -> list[Alignment]:
+        """Where in each sequence the labels of its known transcription lie.
+
+        Parameters
+        ----------
+        X, y : as for `fit`
+
+        Returns
+        -------
+        alignments : list of n :class:`pyseq.ops.Alignment`
+            With `spans`, first frame and the one after the last of each label; `confidences`, the mean
+            probability of each label over its frames; `score`, the log-probability; and `classes` of all
+            frames, 0 for the blank and i + 1 for ``classes_[i]``. A sequence with too few frames for its
+            labels has spans of -1 and a score of -inf. :func:`pyseq.plotting.plot_alignment` draws them.
+
+        Raises
+        ------
+        ValueError
+            If y has other labels than `fit` saw, or there is not one target for each sequence.
+        """
+        x = self._read_new(X)
+        targets = self._read_targets(y, len(x), "y", learn=False)
+        return aligned(self.network_, x, targets, BLANK)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """1 - character error rate: of all labels of y, the part that needs no edit.
 
@@ -333,6 +374,20 @@ class CTCTranscriber(SequenceEstimator):
             raise ValueError(f"{what}; expected a frame for each label, and one between equal labels")
         warnings.warn(f"{what}. They are left out.", stacklevel=5)
         return examples.take(np.flatnonzero(needed <= frames))
+
+    def _loss_and_options(self) -> Any:
+        return self.loss
+
+    def _class_weights(self, targets: Any) -> NDArray[np.float64] | None:
+        if self.class_weight is None:
+            return None
+        unknown = [label for label in self.class_weight if label not in self._vocabulary]
+        if unknown:
+            raise ValueError(
+                f"class_weight has label {unknown[0]!r}, expected labels of y: {list(self._vocabulary)}"
+            )
+        by_id = np.array([1.0, *(self.class_weight.get(label, 1.0) for label in self._vocabulary)])
+        return np.array([by_id[labels].mean() if len(labels) else 1.0 for labels in targets])
 
     def _strata(self, examples: Examples) -> NDArray[Any]:
         return examples.x.lengths

@@ -10,6 +10,7 @@ from pyseq.ops.cells import (
 )
 from pyseq.ops.conv import causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
 from pyseq.ops.ctc import Hypothesis, ctc_decode, ctc_loss, ctc_loss_and_grad
+from pyseq.ops.ctc_align import Alignment, ctc_align
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
 from pyseq.ops.rnn import RNNMemory, rnn_backward, rnn_forward, rnn_memory
 from pyseq.ops.stream import Stream
@@ -17,6 +18,7 @@ from pyseq.ops.updates import adam_update, sgd_update, squared_norm
 
 __all__ = [
     "CELLS",
+    "Alignment",
     "Hypothesis",
     "LayerNormWeights",
     "LeakyWeights",
@@ -30,6 +32,7 @@ __all__ = [
     "causal_conv1d_backward",
     "conv1d",
     "conv1d_backward",
+    "ctc_align",
     "ctc_decode",
     "ctc_loss",
     "ctc_loss_and_grad",

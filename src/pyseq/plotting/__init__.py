@@ -5,6 +5,7 @@ matplotlib is an option, installed by ``pip install 'pyseq[plot]'``, and is impo
 
 from pyseq.plotting._matplotlib import MISSING
 from pyseq.plotting.alignment import align
+from pyseq.plotting.spans import plot_alignment
 from pyseq.plotting.transcription import plot_transcription
 
-__all__ = ["MISSING", "align", "plot_transcription"]
+__all__ = ["MISSING", "align", "plot_alignment", "plot_transcription"]

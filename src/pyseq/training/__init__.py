@@ -4,7 +4,16 @@ from pyseq.training.batching import batches_of_frames, split_validation, trainin
 from pyseq.training.callbacks import Callback, CallbackList, EpochInfo, FitInfo, History, StopTraining
 from pyseq.training.examples import Examples, distinct_examples
 from pyseq.training.loop import FitSettings, TrainingDivergedError, clipping_scale, fit_network
-from pyseq.training.losses import LOSSES, LossValue, ctc, frames_needed, softmax, softmax_cross_entropy
+from pyseq.training.losses import (
+    LOSSES,
+    CTCLoss,
+    LossValue,
+    ctc,
+    frames_needed,
+    make_loss,
+    softmax,
+    softmax_cross_entropy,
+)
 from pyseq.training.network import SequenceNetwork
 from pyseq.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, make_optimizer
 from pyseq.training.progress import ProgressBar
@@ -17,6 +26,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "CTCLoss",
     "Callback",
     "CallbackList",
     "EpochInfo",
@@ -36,6 +46,7 @@ __all__ = [
     "distinct_examples",
     "fit_network",
     "frames_needed",
+    "make_loss",
     "make_optimizer",
     "resolve_schedule",
     "softmax",

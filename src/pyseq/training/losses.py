@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,8 +12,20 @@ from numpy.typing import NDArray
 from pyseq import ops
 from pyseq.layers.arrays import get_namespace
 from pyseq.ragged import Ragged
+from pyseq.training._options import name_and_options
 
-__all__ = ["LOSSES", "LossValue", "ctc", "frames_needed", "softmax", "softmax_cross_entropy"]
+__all__ = [
+    "LOSSES",
+    "CTCLoss",
+    "LossValue",
+    "ctc",
+    "frames_needed",
+    "make_loss",
+    "softmax",
+    "softmax_cross_entropy",
+]
+
+LEAST_PRIOR = 1e-6  # of a class that the network never gives
 
 Array = NDArray[Any]
 
@@ -38,7 +51,11 @@ def softmax(logits: Array) -> Array:
 
 
 def softmax_cross_entropy(
-    logits: Array, targets: NDArray[np.int64], sample_weight: Array | None = None
+    logits: Array,
+    targets: NDArray[np.int64],
+    sample_weight: Array | None = None,
+    *,
+    overwrite: bool = False,
 ) -> LossValue:
     """Negative log-likelihood of the true classes under the softmax of the logits.
 
@@ -53,6 +70,8 @@ def softmax_cross_entropy(
     sample_weight : ndarray of shape (B,), optional
         Factor of each sequence's loss, with mean 1 over the training set. The mean is over B whatever the
         weights: that of a batch is then an unbiased estimate of that of the whole set.
+    overwrite : bool, default=False
+        Whether the gradient may take the place of the logits; it does not.
 
     Returns
     -------
@@ -76,11 +95,101 @@ def softmax_cross_entropy(
     return LossValue(float(losses.sum()) / n, gradient, n)
 
 
-def ctc(logits: Ragged, targets: Ragged, sample_weight: Array | None = None) -> LossValue:
+class CTCLoss:
     """Connectionist temporal classification: negative log-probability of all alignments of each target.
 
-    Mean over the sequences that can be aligned; the others get gradient zero and are counted. Class 0 is the
-    blank. After Graves et al. 2006, "Connectionist Temporal Classification".
+    Calling it gives the mean over the sequences that can be aligned. Formulas and sources stand in
+    :func:`pyseq.ops.ctc_loss`.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Part of the loss, from 0 to below 1, that asks for the uniform distribution in every frame.
+    focal_gamma : float, default=0.0
+        Above 0, sequences that are already probable count less.
+    prior_scale : float, default=0.0
+        Power of the label priors that alignments are divided by, against peaky ones; 0.2 to 0.3 is usual.
+    prior_decay : float, default=0.99
+        The priors are the network's own mean probabilities: a running mean over batches, which keeps this
+        part of itself at each.
+
+    Attributes
+    ----------
+    priors_ : ndarray of shape (n_classes,) or None
+        After the first call, with a `prior_scale`.
+    """
+
+    def __init__(
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+        prior_scale: float = 0.0,
+        prior_decay: float = 0.99,
+    ) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing is {label_smoothing!r}, expected a number from 0 to below 1")
+        if not 0 <= focal_gamma < np.inf:
+            raise ValueError(f"focal_gamma is {focal_gamma!r}, expected a finite number from 0 on")
+        if not 0 <= prior_scale < np.inf:
+            raise ValueError(f"prior_scale is {prior_scale!r}, expected a finite number from 0 on")
+        if not 0 <= prior_decay < 1:
+            raise ValueError(f"prior_decay is {prior_decay!r}, expected a number from 0 to below 1")
+        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
+        self.prior_scale, self.prior_decay = prior_scale, prior_decay
+        self.priors_: NDArray[np.float64] | None = None
+
+    def __call__(
+        self,
+        logits: Ragged,
+        targets: Ragged,
+        sample_weight: Array | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> LossValue:
+        """The loss of a batch; see :func:`ctc`."""
+        possible = frames_needed(targets) <= logits.lengths
+        weights = np.ones(len(logits)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        share = 1.0 / max(1, int(np.count_nonzero(possible)))
+        losses, gradient = ops.ctc_loss_and_grad(
+            logits,
+            targets.packed(),
+            out=logits if overwrite and logits.is_packed else None,
+            sample_weight=weights * share,
+            label_smoothing=self.label_smoothing,
+            focal_gamma=self.focal_gamma,
+            label_priors=self._priors(logits),
+            prior_scale=self.prior_scale,
+        )
+        losses = losses.astype(np.float64)
+        # Only +inf says "no alignment": NaN is a diverged network and has to reach the training loop.
+        feasible = possible & (losses != np.inf)
+        n_counted = int(np.count_nonzero(feasible))
+        n_infeasible = len(losses) - n_counted
+        if n_counted == 0:
+            return LossValue(float("nan"), gradient, 0, n_infeasible)
+        loss, correction = float(losses[feasible].sum()), 1.0 / (share * n_counted)
+        if n_counted != np.count_nonzero(possible):  # masked logits shut out more than lengths do
+            frames = gradient.values
+            frames *= correction
+            loss, gradient = loss * correction, gradient.with_values(frames)
+        return LossValue(loss, gradient, n_counted, n_infeasible)
+
+    def _priors(self, logits: Ragged) -> NDArray[np.float64] | None:
+        if self.prior_scale == 0 or not logits.n_frames:
+            return None
+        mean = softmax(logits.values).mean(axis=0, dtype=np.float64)
+        known = self.priors_
+        if np.isfinite(mean).all():
+            known = mean if known is None else self.prior_decay * known + (1 - self.prior_decay) * mean
+        self.priors_ = known
+        return None if known is None else np.maximum(known, LEAST_PRIOR)
+
+
+def ctc(
+    logits: Ragged, targets: Ragged, sample_weight: Array | None = None, *, overwrite: bool = False
+) -> LossValue:
+    """Connectionist temporal classification: negative log-probability of all alignments of each target.
 
     Parameters
     ----------
@@ -89,30 +198,15 @@ def ctc(logits: Ragged, targets: Ragged, sample_weight: Array | None = None) -> 
         Labels 1 to n_classes - 1.
     sample_weight : ndarray of shape (B,), optional
         Factor of each sequence's loss.
+    overwrite : bool, default=False
+        Whether the gradient may take the place of the logits.
 
     Returns
     -------
     LossValue
         Its gradient is a Ragged of the logits' lengths. The loss is NaN if no sequence can be aligned.
     """
-    losses, gradient = ops.ctc_loss_and_grad(logits, list(targets))
-    losses = losses.astype(np.float64)
-    # Only +inf says "no alignment": NaN is a diverged network and has to reach the training loop.
-    feasible = losses != np.inf
-    n_counted = int(np.count_nonzero(feasible))
-    n_infeasible = len(losses) - n_counted
-    if n_counted == 0:
-        return LossValue(float("nan"), gradient, 0, n_infeasible)
-    frames = gradient.values
-    xp = get_namespace(frames)
-    if sample_weight is None:
-        frames *= 1.0 / n_counted
-    else:
-        factors = (xp.asarray(sample_weight) / n_counted).astype(frames.dtype)
-        frames *= xp.repeat(factors, gradient.lengths)[:, np.newaxis]
-        losses = losses * sample_weight
-    loss = float(losses[feasible].sum()) / n_counted
-    return LossValue(loss, gradient.with_values(frames), n_counted, n_infeasible)
+    return CTCLoss()(logits, targets, sample_weight, overwrite=overwrite)
 
 
 def frames_needed(targets: Ragged) -> NDArray[np.int64]:
@@ -140,3 +234,32 @@ def frames_needed(targets: Ragged) -> NDArray[np.int64]:
 LossFunction = Callable[..., LossValue]
 
 LOSSES: dict[str, LossFunction] = {"softmax_cross_entropy": softmax_cross_entropy, "ctc": ctc}
+WITH_OPTIONS: dict[str, Callable[..., LossFunction]] = {"ctc": CTCLoss}
+
+
+def make_loss(loss: Any) -> LossFunction:
+    """A loss function by its name in `LOSSES`, or by its name and a mapping of options.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, or it has no such options.
+
+    Examples
+    --------
+    >>> make_loss(("ctc", {"label_smoothing": 0.1})).label_smoothing
+    0.1
+    """
+    name, options = name_and_options(loss, "loss")
+    if name not in LOSSES:
+        raise ValueError(f"loss is {name!r}, expected one of {', '.join(sorted(LOSSES))}")
+    if not options:
+        return LOSSES[name]
+    if name not in WITH_OPTIONS:
+        raise ValueError(f"loss {name!r} has options {sorted(options)}, expected none")
+    make = WITH_OPTIONS[name]
+    known = list(inspect.signature(make).parameters)
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ValueError(f"loss {name!r} has no option {unknown[0]!r}, expected some of {', '.join(known)}")
+    return make(**options)

@@ -12,7 +12,7 @@ from pyseq.layers import POOLINGS, Dense, FlatParameters, Layer
 from pyseq.ragged import Ragged
 from pyseq.training.batching import batches_of_frames
 from pyseq.training.examples import Examples
-from pyseq.training.losses import LOSSES, LossValue
+from pyseq.training.losses import LossValue, make_loss
 from pyseq.training.scaling import Standardisation
 
 __all__ = ["SequenceNetwork"]
@@ -33,8 +33,8 @@ class SequenceNetwork:
         Units of the linear head.
     pooling : str or None
         A name in `POOLINGS`.
-    loss : str
-        A name in `LOSSES`.
+    loss : str or (str, dict)
+        A name in `LOSSES`, or that and its options.
     n_features : int
         Features of a frame.
     dtype : str
@@ -51,13 +51,14 @@ class SequenceNetwork:
         n_outputs: int,
         *,
         pooling: str | None,
-        loss: str,
+        loss: Any,
         n_features: int,
         dtype: str,
         standardisation: Standardisation | None = None,
         rng: np.random.Generator,
     ) -> None:
         self.encoder, self.pooling, self.loss, self.dtype = encoder, pooling, loss, dtype
+        self.loss_function = make_loss(loss)
         self.standardisation = standardisation
         encoder.build(n_features, dtype=dtype, random_state=rng)
         self.head = Dense(n_outputs)
@@ -142,4 +143,4 @@ class SequenceNetwork:
 
     def _loss_of(self, logits: Ragged, batch: Examples) -> LossValue:
         outputs = logits.values if self.pooling is not None else logits
-        return LOSSES[self.loss](outputs, batch.targets, batch.weights)
+        return self.loss_function(outputs, batch.targets, batch.weights, overwrite=True)

@@ -1,0 +1,66 @@
+#include "bindings/arrays.h"
+#include "runtime/dispatch.h"
+
+namespace pyseq {
+
+namespace {
+
+// path, begin, end and confidence of all sequences, sequence b from path_start[b] and span_start[b] on; scores.
+py::tuple ctc_align(const py::array& logits, const py::array& start, const py::array& lengths, const py::array& targets,
+                    const py::array& target_start, const py::array& target_lengths, int64_t blank,
+                    const py::array& path_start, const py::array& span_start) {
+  return by_dtype(logits, "logits", [&](auto zero) -> py::tuple {
+    using R = decltype(zero);
+    const Rows<R> x = rows<R>(logits, "logits");
+    CtcAlign<R> p{};
+    p.batch = lengths.size();
+    p.classes = x.width;
+    p.blank = blank;
+    if (blank < 0 || blank >= x.width) reject("blank", "a class");
+    p.lengths = flat<int64_t>(lengths, "lengths", -1);
+    p.x_start = flat<int64_t>(start, "start", p.batch);
+    check_frames(p.x_start, p.lengths, p.batch, x.count, "logits");
+    p.logits = x.data;
+    p.logits_stride = x.stride;
+    p.targets = flat<int32_t>(targets, "targets", -1);
+    p.target_start = flat<int64_t>(target_start, "target_start", p.batch);
+    p.target_lengths = flat<int64_t>(target_lengths, "target_lengths", p.batch);
+    check_frames(p.target_start, p.target_lengths, p.batch, targets.size(), "targets");
+    int64_t frames = 0, labels = 0;
+    for (int64_t b = 0; b < p.batch; b++) {
+      frames += p.lengths[b];
+      labels += p.target_lengths[b];
+      for (int64_t i = 0; i < p.target_lengths[b]; i++) {
+        const int32_t label = p.targets[p.target_start[b] + i];
+        if (label < 0 || label >= p.classes || label == blank) reject("targets", "classes other than blank");
+      }
+    }
+    p.path_start = flat<int64_t>(path_start, "path_start", p.batch);
+    p.span_start = flat<int64_t>(span_start, "span_start", p.batch);
+    check_frames(p.path_start, p.lengths, p.batch, frames, "path_start");
+    check_frames(p.span_start, p.target_lengths, p.batch, labels, "span_start");
+    py::array_t<int32_t> path(frames);
+    py::array_t<int64_t> begin(labels), end(labels);
+    py::array_t<R> confidence(labels);
+    py::array_t<double> scores(p.batch);
+    p.path = path.mutable_data();
+    p.begin = begin.mutable_data();
+    p.end = end.mutable_data();
+    p.confidence = confidence.mutable_data();
+    p.scores = scores.mutable_data();
+    Workspace workspace(kernels<R>().ctc_align_workspace(p));
+    p.workspace = workspace.data();
+    without_gil([&] { kernels<R>().ctc_align(p); });
+    return py::make_tuple(path, begin, end, confidence, scores);
+  });
+}
+
+}  // namespace
+
+void register_ctc_align(py::module_& m) {
+  m.def("ctc_align", &ctc_align, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("targets"),
+        py::arg("target_start"), py::arg("target_lengths"), py::arg("blank"), py::arg("path_start"),
+        py::arg("span_start"));
+}
+
+}  // namespace pyseq
