@@ -2,8 +2,8 @@
 
     operations a frame = 3 C + 8 (2 L + 1)
 
-A difference, an exponential and a factor for each class; for each state of the lattice two sums and a product in
-either direction, and the posterior.
+A difference, an exponential and a factor for each class; for each state of the lattice two sums and a product
+in either direction, and the posterior.
 
 Sequences are random: logits standard normal, targets uniform. Times of pyseq do not depend on the numbers.
 """

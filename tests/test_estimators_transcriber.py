@@ -241,3 +241,90 @@ def test_predict_before_fit():
     for method in ("predict", "predict_proba"):
         with pytest.raises(NotFittedError, match="CTCTranscriber instance is not fitted yet"):
             getattr(CTCTranscriber(), method)([np.zeros((3, 2))])
+
+
+def test_alignments_are_those_of_the_network(fitted):
+    X, y = beeps(6, seed=3)
+    alignments = fitted.align(X, y)
+    assert len(alignments) == 6
+    for x, text, posterior, found in zip(X, y, fitted.predict_proba(X), alignments, strict=True):
+        assert len(found.classes) == len(x)
+        assert (np.diff(found.spans.ravel()) >= 0).all()
+        for label, (start, end), confidence in zip(text, found.spans, found.confidences, strict=True):
+            column = 1 + fitted.classes_.tolist().index(label)
+            assert (found.classes[start:end] == column).all()
+            assert confidence == pytest.approx(posterior[start:end, column].mean(), rel=1e-4)
+    (alone,) = fitted.align(X[4:5], y[4:5])
+    assert_same_bits(alone.spans, alignments[4].spans)
+
+
+def test_labels_lie_on_their_shapes(fitted):
+    X, y = beeps(30, seed=4)
+    for text, found in zip(y, fitted.align(X, y), strict=True):
+        ends = np.cumsum([len(SHAPES[label]) for label in text])
+        middles = found.spans.mean(axis=1)
+        assert (np.abs(middles - (ends - 1.5)) <= 4).all()
+
+
+def test_what_cannot_be_aligned(fitted):
+    too_short, unknown = fitted.align([np.zeros(2)], ["aaa"]), [["q"]]
+    assert too_short[0].score == -np.inf
+    assert (too_short[0].spans == -1).all()
+    with pytest.raises(ValueError, match="q"):
+        fitted.align([np.zeros(2)], unknown)
+    with pytest.raises(ValueError, match="y has 1 targets, expected 2"):
+        fitted.align([np.zeros(2), np.zeros(3)], ["a"])
+    with pytest.raises(NotFittedError):
+        small().align([np.zeros(2)], ["a"])
+
+
+@pytest.mark.parametrize(
+    "options", [{"label_smoothing": 0.1}, {"focal_gamma": 1.0}, {"prior_scale": 0.3, "prior_decay": 0.9}]
+)
+def test_options_of_the_loss_still_learn(options):
+    X, y = beeps()
+    model = small(loss=("ctc", options)).fit(X[:80], y[:80])
+    assert model.score(X[80:], y[80:]) > 0.9
+    again = small(loss=("ctc", options)).fit(X[:80], y[:80])
+    assert_same_bits(np.array(again.loss_curve_), np.array(model.loss_curve_))
+    assert model.loss_ != small().fit(X[:80], y[:80]).loss_
+    assert pickle.loads(pickle.dumps(model)).predict(X[80:]).tolist() == model.predict(X[80:]).tolist()
+
+
+def test_label_priors_make_labels_last():
+    X, y = beeps()
+
+    def frames_with_a_label(model):
+        return sum((found.classes > 0).sum() for found in model.align(X[80:], y[80:]))
+
+    plain = small().fit(X[:80], y[:80])
+    less_peaky = small(loss=("ctc", {"prior_scale": 0.5})).fit(X[:80], y[:80])
+    assert frames_with_a_label(less_peaky) > frames_with_a_label(plain)
+
+
+def test_class_weights_are_sample_weights_of_the_mean_over_labels():
+    X, y = beeps(40)
+    weights = {"a": 3.0, "b": 0.5}
+    weighted = small(class_weight=weights, max_iter=3).fit(X, y)
+    by_sample = np.array([np.mean([weights.get(label, 1.0) for label in text]) for text in y])
+    same = small(max_iter=3).fit(X, y, sample_weight=by_sample)
+    assert_same_bits(np.array(weighted.loss_curve_), np.array(same.loss_curve_))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"loss": ("ctc", {"label_smooth": 0.1})},
+            "loss 'ctc' has no option 'label_smooth', expected some of",
+        ),
+        ({"loss": ("ctc", {"label_smoothing": 2})}, "label_smoothing is 2, expected a number from 0"),
+        ({"loss": ("mse", {})}, "loss is 'mse', expected one of ctc"),
+        ({"loss": "mse"}, "'loss' parameter of CTCTranscriber must be"),
+        ({"class_weight": {"q": 2.0}}, "class_weight has label 'q', expected labels of y"),
+    ],
+)
+def test_bad_losses_and_class_weights_are_named(parameters, message):
+    X, y = beeps(10)
+    with pytest.raises(ValueError, match=message):
+        small(**parameters).fit(X, y)

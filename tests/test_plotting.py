@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from pyseq.plotting import align, plot_transcription
+from pyseq.plotting import align, plot_alignment, plot_transcription
 from pyseq.plotting.transcription import peaks
 
 CLASSES = list("0123456789")
@@ -179,3 +179,54 @@ else:
     raise AssertionError("drawn without matplotlib")
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+class TestAlignmentPicture:
+    @pytest.fixture(autouse=True)
+    def _figures_are_closed(self):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        pyplot.switch_backend("agg")
+        yield
+        pyplot.close("all")
+
+    def draw(self, **options):
+        rng = np.random.default_rng(0)
+        arguments = {
+            "X": [rng.random((9, 8)), rng.random((6, 8))],
+            "text": ["41", "7"],
+            "spans": [np.array([[1, 3], [5, 8]]), np.array([[2, 3]])],
+            "confidences": [np.array([0.9, 0.25]), np.array([1.0])],
+        }
+        return plot_alignment(**(arguments | options))
+
+    def test_shows_labels_in_the_middle_of_their_spans(self):
+        figure = self.draw(title="Two lines")
+        figure.canvas.draw()
+        assert len(figure.axes) == 4
+        texts = [(text.get_text(), text.get_position()[0]) for text in figure.axes[1].texts]
+        assert texts == [("4", 1.5), ("1", 6.0), ("0.25", 6.0)]
+        edges = [line.get_xdata()[0] for line in figure.axes[0].lines]
+        assert edges == [0.5, 2.5, 4.5, 7.5]
+
+    def test_confidences_may_be_unknown_and_labels_nowhere(self):
+        figure = self.draw(confidences=None, spans=[[[1, 3], [5, 8]], [[-1, -1]]])
+        assert [len(axes.texts) for axes in figure.axes[1::2]] == [2, 0]
+
+    def test_empty_texts(self):
+        figure = self.draw(text=["41", ""], spans=[[[1, 3], [5, 8]], []], confidences=[[1, 1], []])
+        figure.canvas.draw()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"X": []}, "X has no sequences"),
+            ({"text": ["41"]}, r"text has 1 sequences, expected 2"),
+            ({"spans": [[[1, 3]], [[2, 3]]]}, r"spans\[0\] has 1 labels, expected 2"),
+            ({"confidences": [[1, 1], []]}, r"confidences\[1\] has 0 labels, expected 1"),
+            ({"X": [np.zeros((9, 8)), np.zeros(6)]}, r"X\[1\] has shape \(6,\)"),
+            ({"spans": [[[1, 3], [5, 10]], [[2, 3]]]}, r"spans\[0\] ends on frame 10, but X\[0\] has 9"),
+        ],
+    )
+    def test_bad_input_is_named(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            self.draw(**options)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import ctc as ctc_twin
 from reference import losses as twins
+from reference.ctc_options import ctc_loss_with_options
 
 from pyseq.ragged import Ragged
-from pyseq.training import ctc, frames_needed, softmax, softmax_cross_entropy
+from pyseq.training import ctc, frames_needed, make_loss, softmax, softmax_cross_entropy
 
 DTYPES = ["float32", "float64"]
 
@@ -129,3 +130,56 @@ def test_frames_needed_is_the_length_of_the_shortest_alignment(targets):
         np.array([k for target in targets for k in target], dtype=np.int64), [len(t) for t in targets]
     )
     assert frames_needed(packed).tolist() == [shortest(target) for target in targets]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ctc_may_write_its_gradient_over_the_logits(dtype):
+    logits, targets = ctc_batch(np.random.default_rng(5), dtype)
+    weights = np.array([0.5, 1.5, 2.0, 1.0])
+    expected = ctc(logits, targets, weights)
+    memory = logits.values
+    value = ctc(logits, targets, weights, overwrite=True)
+    assert value.gradient.values is memory
+    assert value.loss == expected.loss
+    assert np.array_equal(memory, expected.gradient.values)
+
+
+def test_ctc_counts_what_masked_logits_shut_out():
+    rng = np.random.default_rng(6)
+    logits = Ragged(rng.standard_normal((12, 3)), [4, 4, 4])
+    targets = Ragged(np.array([1, 2, 1, 2]), [1, 1, 2])
+    logits.values[4:8, 2] = -np.inf
+    value = ctc(logits, targets)
+    alone = ctc(logits[[0, 2]], targets[[0, 2]])
+    assert (value.n_counted, value.n_infeasible) == (2, 1)
+    assert value.loss == pytest.approx(alone.loss)
+    np.testing.assert_allclose(value.gradient[0], alone.gradient[0])
+    assert not value.gradient[1].any()
+
+
+def test_priors_are_a_running_mean_of_probabilities():
+    rng = np.random.default_rng(7)
+    loss = make_loss(("ctc", {"prior_scale": 0.5, "prior_decay": 0.75}))
+    (first, targets), (second, more) = ctc_batch(rng, "float64"), ctc_batch(rng, "float64")
+    loss(first, targets)
+    np.testing.assert_allclose(loss.priors_, softmax(first.values).mean(axis=0))
+    value = loss(second, more)
+    priors = 0.75 * softmax(first.values).mean(axis=0) + 0.25 * softmax(second.values).mean(axis=0)
+    np.testing.assert_allclose(loss.priors_, priors)
+    expected = ctc_loss_with_options(list(second), list(more), label_priors=priors, prior_scale=0.5)
+    assert value.loss == pytest.approx(expected.mean())
+
+
+def test_losses_are_made_by_name_and_options():
+    assert make_loss("ctc") is ctc
+    assert make_loss(("softmax_cross_entropy", {})) is softmax_cross_entropy
+    for loss, message in (
+        ("hinge", "loss is 'hinge', expected one of ctc, softmax_cross_entropy"),
+        (("softmax_cross_entropy", {"a": 1}), "has options .*, expected none"),
+        (("ctc", {"focal_gamma": -1.0}), "focal_gamma is -1.0"),
+        (("ctc", {"prior_scale": -1.0}), "prior_scale is -1.0"),
+        (("ctc", {"prior_decay": 1.0}), "prior_decay is 1.0"),
+        (7, "loss is 7, expected a name or"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_loss(loss)
