@@ -149,7 +149,7 @@ def test_a_perfect_sequence_has_no_focal_loss():
     logits = np.full((1, 3, 3), -1e4)
     logits[0, :, 1] = 0
     losses, grad = ctc_loss_and_grad(logits, [[1]], focal_gamma=0.5)
-    assert losses[0] == 0
+    assert abs(losses[0]) < 1e-12
     assert np.isfinite(grad).all()
 
 
@@ -180,7 +180,7 @@ def test_gradients_go_where_they_are_told(classes, in_place):
     assert returned is out
     assert_same_bits(again, losses)
     assert_same_bits(out, grad)
-    ragged = Ragged.from_padded(logits, lengths)
+    ragged = Ragged.from_padded(logits, lengths).packed()
     out = ragged if in_place else Ragged(np.full_like(ragged.values, np.nan), lengths)
     again, returned = ctc_loss_and_grad(ragged, targets, out=out)
     assert returned is out

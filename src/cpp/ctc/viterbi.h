@@ -50,7 +50,7 @@ struct Viterbi {
     const auto trace_bytes = static_cast<int64_t>(sizeof(Trace)), group_bytes = static_cast<int64_t>(sizeof(Group));
     segment = kSegment;
     while (ceil_div(T, segment) * groups * group_bytes > kRecordBytes && segment < T) segment *= 2;
-    if (T * groups * trace_bytes <= kTraceBytes) segment = T;
+    if (T * groups * trace_bytes <= kTraceBytes) segment = max_of<int64_t>(1, T);
     segments = ceil_div(T, segment);
     window = min_of(groups, segment / W + 2);
     label = arena.take<IntVec<R>>(groups);
