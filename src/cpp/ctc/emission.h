@@ -36,7 +36,7 @@ struct RelativeEmission {
     constexpr int W = kLanes<R>;
     const bool in_registers = kHasLookup && s.C <= 2 * W;
     const int64_t next = t0 + ahead * kBlock;  // block to prefetch
-    const bool prefetches = s.C > kSmallAlphabet && next >= 0;
+    const bool prefetches = (s.C > kSmallAlphabet || ahead < 0) && next >= 0;  // hardware sees short rows coming, upwards
     const int low_lanes = static_cast<int>(min_of<int64_t>(s.C, W));
     const int high_lanes = in_registers ? static_cast<int>(s.C) - low_lanes : 0;
     const int64_t groups = p.groups;

@@ -40,7 +40,10 @@ RowMean<R> row_mean(const R* x, int64_t C) {
   return mean;
 }
 
-// Rows beyond the registers, in three passes over L1; `next` is the row that will be asked for after this one.
+// From this length on the next row is fetched while one is at work.
+constexpr int64_t kFetchedClasses = 1024;
+
+// Rows beyond the registers, in three passes over L1; `next` is the row that will be asked for after this one, or null.
 template <class R, class Real>
 RowSum<R> long_row(const R* x, int64_t C, R* grad, const R* posterior, const Plan<Real>& plan, R* row, const R* next,
                    const RowSettings<R>& settings) {
@@ -56,41 +59,48 @@ RowSum<R> long_row(const R* x, int64_t C, R* grad, const R* posterior, const Pla
   return r;
 }
 
-// Frames t0 .. t0 + n. class_rows: [n][slot_room], null without gradient. row: two rows in whole vectors, scratch.
-// `relative`: the lattice counted relative to blank. after: the frame after this block in the caller's order, or -1.
+// Adds a row to the sums, and takes what smoothing asks for off its gradient, which may be over x: `x` is a copy.
+template <class R>
+void smooth_row(const R* x, int64_t C, double reference, R* grad, const RowSettings<R>& settings, FrameSums& sums) {
+  const RowMean<R> mean = row_mean(x, C);
+  sums.above_mean += reference - mean.sum / static_cast<double>(mean.count);
+  const R shift = static_cast<R>(settings.smoothing / static_cast<double>(mean.count)) * settings.scale;
+  for (int64_t c = 0; grad && c < C; c++) grad[c] -= x[c] == -static_cast<R>(__builtin_inf()) ? R(0) : shift;
+}
+
+// Frames t0 .. t0 + n. class_rows: [n][slot_room], null without gradient. rows: two rows in whole vectors, scratch,
+// null likewise. `relative`: the lattice counted relative to blank. after: the frame after this block in the caller's
+// order, or -1.
 template <class R, class Real>
 FrameSums finish_rows(const Sequence<R>& s, const Plan<Real>& plan, bool relative, int64_t t0, int64_t n,
-                      const R* class_rows, R* row, int64_t after, const RowSettings<R>& settings) {
+                      const R* class_rows, R* rows, int64_t after, const RowSettings<R>& settings) {
   FrameSums sums = {{}, 0};
+  const bool smooths = settings.smoothing > 0;
   auto each_row = [&](auto&& finish_row) __attribute__((always_inline)) {
     for (int64_t f = 0; f < n; f++) {
-      const R* x = s.row(t0 + f);
+      const R *x = s.row(t0 + f), *logits = x;
       R* grad = s.grad ? s.grad + (t0 + f) * s.grad_stride : nullptr;
       const double reference = relative ? static_cast<double>(x[s.blank]) : 0;
-      RowMean<R> mean = {0, 1};
-      if (settings.smoothing > 0) {
-        mean = row_mean(x, s.C);
-        sums.above_mean += reference - mean.sum / static_cast<double>(mean.count);
+      if (smooths && grad) {
+        R* copy = rows + round_up(s.C, 16);
+        memcpy(copy, x, static_cast<size_t>(s.C) * sizeof(R));
+        logits = copy;
       }
-      const int64_t next = f + 1 < n ? t0 + f + 1 : after;
-      const R shift = static_cast<R>(settings.smoothing / static_cast<double>(mean.count)) * settings.scale;
-      R* before = row + round_up(s.C, 16);  // grad may be x
-      if (grad && shift != 0) memcpy(before, x, static_cast<size_t>(s.C) * sizeof(R));
-      const RowSum<R> r = finish_row(x, grad, grad ? class_rows + f * plan.slot_room : nullptr,
-                                     next >= 0 ? s.row(next) : x);
-      if (grad && shift != 0)
-        for (int64_t c = 0; c < s.C; c++) grad[c] -= before[c] == -static_cast<R>(__builtin_inf()) ? R(0) : shift;
+      const RowSum<R> r = finish_row(x, grad, grad ? class_rows + f * plan.slot_room : nullptr, f);
+      if (smooths) smooth_row(logits, s.C, reference, grad, settings, sums);
       sums.denominators.add(static_cast<double>(r.top) - reference, static_cast<double>(r.sum));
     }
   };
-  const bool is_short = s.C <= kSmallAlphabet && with_short_row<R>(s.C, [&](auto vectors) {
-    each_row([&](const R* x, R* grad, const R* posterior, const R*) {
+  const bool is_short = plan.dense && with_short_row<R>(s.C, [&](auto vectors) {
+    each_row([&](const R* x, R* grad, const R* posterior, int64_t) {
       return short_row<decltype(vectors)::value>(x, s.C, grad, posterior, settings.scale);
     });
   });
   if (!is_short)
-    each_row([&](const R* x, R* grad, const R* posterior, const R* next) {
-      return long_row(x, s.C, grad, posterior, plan, row, next, settings);
+    each_row([&](const R* x, R* grad, const R* posterior, int64_t f) {
+      const int64_t next = f + 1 < n ? t0 + f + 1 : after;
+      return long_row(x, s.C, grad, posterior, plan, rows, next >= 0 && s.C >= kFetchedClasses ? s.row(next) : nullptr,
+                      settings);
     });
   sums.denominators.settle();
   return sums;

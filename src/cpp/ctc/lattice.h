@@ -142,9 +142,8 @@ struct Lattice {
     if (!keep_records && t0 == first) betas_again(w, first, min_of(first + segment, s.T));
     else if (!keep_emissions) gather_again(w, t0, middle);
     const Group* records = keep_records ? betas + (t0 - middle) * plan.groups : w.window + (t0 - first) * plan.groups;
-    const Types run = {plan, stride};
-    Band band = run.band_at(t0 - 1);
-    run.alpha_meets(block_emissions(w, t0, middle), alpha, records, t0, n, band, total_exponent(), w.posteriors);
+    Types{plan, stride}.alpha_meets(block_emissions(w, t0, middle), alpha, records, t0, n, total_exponent(),
+                                    w.posteriors);
   }
 
   // Likewise at t0 < middle; blocks in falling order.
@@ -152,7 +151,7 @@ struct Lattice {
     const int64_t n = block_length(t0), first = t0 / segment * segment;
     if (!keep_records && t0 + n == min_of(first + segment, middle)) alphas_again(w, first, t0 + n);
     else if (!keep_emissions) gather_again(w, t0, 0);
-    const Group* records = (keep_records ? alphas + t0 * plan.groups : w.window + (t0 - first) * plan.groups);
+    const Group* records = keep_records ? alphas + t0 * plan.groups : w.window + (t0 - first) * plan.groups;
     Types{plan, stride}.beta_meets(block_emissions(w, t0, 0), beta, records + plan.groups, t0, n, total_exponent(),
                                    w.posteriors);
   }

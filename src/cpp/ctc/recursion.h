@@ -61,10 +61,11 @@ struct Recursion {
   // Of the frame after t: behind the last one, every group may hold the end.
   Band band_after(int64_t t) const { return t + 1 < plan.T ? band_at(t + 1) : Band{0, plan.groups - 1}; }
 
-  // Frames t0 .. t0 + n of alpha. a: records [n + 1][groups]; the first is that of the frame before and `band`
-  // its band; the last is normalised.
-  void alpha_block(const Stored* y, Group* a, int64_t t0, int64_t n, Band& band) const {
+  // Frames t0 .. t0 + n of alpha. a: records [n + 1][groups]; the first is that of the frame before, and its
+  // band goes on to that of the last, which is normalised.
+  void alpha_block(const Stored* y, Group* a, int64_t t0, int64_t n, Band& band_before) const {
     const int64_t G = plan.groups;
+    Band band = band_before;
     for (int64_t t = t0; t < t0 + n; t++, y += stride, a += G) {
       const Band before = climb(band, t);
       for (int64_t k = before.hi + 1; k <= band.hi; k++) a[k] = Group::zero();
@@ -73,12 +74,14 @@ struct Recursion {
       });
     }
     normalise(a, band);
+    band_before = band;
   }
 
   // The same in place on one record, meeting records of beta [n][groups].
-  void alpha_meets(const Stored* y, Group* a, const Group* betas, int64_t t0, int64_t n, Band& band, Exponent total,
+  void alpha_meets(const Stored* y, Group* a, const Group* betas, int64_t t0, int64_t n, Exponent total,
                    Posteriors<Real>& out) const {
     const int64_t G = plan.groups;
+    Band band = band_at(t0 - 1);
     for (int64_t f = 0; f < n; f++, y += stride, betas += G) {
       const Band before = climb(band, t0 + f);
       for (int64_t k = before.hi + 1; k <= band.hi; k++) a[k] = Group::zero();

@@ -48,7 +48,7 @@ struct RowSum {
 };
 
 // Rows of up to this many vectors stay in registers.
-constexpr int kRowRegisters = 4;
+constexpr int kRowRegisters = 8;
 
 // grad = (softmax(x) - posterior) * scale, C numbers in N vectors. posterior readable up to whole vectors.
 template <int N, class R>
@@ -123,6 +123,10 @@ PYSEQ_INLINE bool with_short_row(int64_t C, F&& f) {
     case 1: f(Int<1>{}); return true;
     case 2: f(Int<2>{}); return true;
     case 3: f(Int<3>{}); return true;
+    case 4: f(Int<4>{}); return true;
+    case 5: f(Int<5>{}); return true;
+    case 6: f(Int<6>{}); return true;
+    case 7: f(Int<7>{}); return true;
     case kRowRegisters: f(Int<kRowRegisters>{}); return true;
     default: return false;
   }
