@@ -33,26 +33,23 @@ struct RelativeEmission {
   static PYSEQ_INLINE Num label(const Stored& d) { return Num::exp(d); }
 
   Gathered gather_block(const Sequence<R>& s, const Plan<R>& p, int64_t t0, int64_t n, int ahead, Stored* out) {
-    constexpr int W = kLanes<R>;
-    const bool in_registers = kHasLookup && s.C <= 2 * W;
     const int64_t next = t0 + ahead * kBlock;  // block to prefetch
     const bool prefetches = (s.C > kSmallAlphabet || ahead < 0) && next >= 0;  // hardware sees short rows coming, upwards
-    const int low_lanes = static_cast<int>(min_of<int64_t>(s.C, W));
-    const int high_lanes = in_registers ? static_cast<int>(s.C) - low_lanes : 0;
-    const int64_t groups = p.groups;
     IntVec<R> worst = {};
-    for (int64_t f = 0; f < n; f++, out += groups) {
-      const R* x = s.row(t0 + f);
-      if (prefetches && next + f < s.T) prefetch(s, p, s.row(next + f));
-      const Vec<R> blank = splat(x[s.blank]);
-      if (in_registers) {
-        const Vec<R> low = load_n(x, low_lanes), high = load_n(x + low_lanes, high_lanes);
-        for (int64_t k = 0; k < groups; k++) worst = keep(lookup(low, high, p.label[k]) - blank, worst, out[k]);
-      } else {
-        for (int64_t k = 0; k < groups; k++) worst = keep(gather(x, p.label[k]) - blank, worst, out[k]);
+    auto each_frame = [&](auto pairs) __attribute__((always_inline)) {
+      for (int64_t f = 0; f < n; f++, out += p.groups) {
+        if (prefetches && next + f < s.T) prefetch(s, p, s.row(next + f));
+        worst = gather_frame<decltype(pairs)::value>(s, p, s.row(t0 + f), worst, out);
       }
+    };
+    switch (kHasLookup ? ceil_div(s.C, 2 * kLanes<R>) : 0) {
+      case 1: each_frame(Int<1>{}); break;
+      case 2: each_frame(Int<2>{}); break;
+      case 3: each_frame(Int<3>{}); break;
+      case 4: each_frame(Int<4>{}); break;
+      default: each_frame(Int<0>{});
     }
-    if (p.bias) worst = add_bias(p, n, out - n * groups);
+    if (p.bias) worst = add_bias(p, n, out - n * p.groups);
     // bit patterns of magnitudes are ordered as the magnitudes, inf and NaN above all
     const R range = limit(s.T);
     Int_t<R> range_bits;
@@ -61,6 +58,29 @@ struct RelativeEmission {
   }
 
  private:
+  // A row in so many pairs of registers, where each class is looked up in all of them; 0: gathered from memory, which
+  // takes several times as long as three lookups.
+  template <int Pairs>
+  static PYSEQ_INLINE IntVec<R> gather_frame(const Sequence<R>& s, const Plan<R>& p, const R* x, IntVec<R> worst,
+                                             Stored* out) {
+    constexpr int W = kLanes<R>;
+    const Vec<R> blank = splat(x[s.blank]);
+    Vec<R> row[2 * Pairs + 1];
+    PYSEQ_UNROLL for (int i = 0; i < 2 * Pairs; i++) row[i] = load_up_to(x + min_of<int64_t>(i * W, s.C), s.C - i * W);
+    for (int64_t k = 0; k < p.groups; k++) {
+      const IntVec<R> at = p.label[k];
+      Vec<R> v;
+      if constexpr (Pairs == 0) {
+        v = gather(x, at);
+      } else {
+        v = lookup(row[0], row[1], at);
+        PYSEQ_UNROLL for (int i = 1; i < Pairs; i++)
+          v = select<R>(at >= splat_int<R>(2 * W * i), lookup(row[2 * i], row[2 * i + 1], at), v);
+      }
+      worst = keep(v - blank, worst, out[k]);
+    }
+    return worst;
+  }
   static PYSEQ_INLINE IntVec<R> keep(Vec<R> d, IntVec<R> worst, Stored& out) {
     constexpr Int_t<R> magnitude = static_cast<Int_t<R>>(~(uint64_t(1) << (sizeof(R) * 8 - 1)));
     out = d;
