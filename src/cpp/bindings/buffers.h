@@ -4,6 +4,9 @@
 // pages cost a fault each on the way back (15 % of an epoch of a small model); kept here, they cost nothing.
 #pragma once
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -21,7 +24,18 @@ class BufferPool {
   };
 
   static constexpr std::size_t kSmallest = 64 << 10;    // below, malloc keeps the pages by itself
-  static constexpr std::size_t kMostKept = 256u << 20;  // a few batches of a large model
+
+  // A few batches of a large model: 256 MB, or a sixteenth of the machine's memory where that is more. New pages of a
+  // large buffer can cost more than the kernel that fills them.
+  static std::size_t most_kept() {
+    static const std::size_t bytes = [] {
+      const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+      const std::size_t least = std::size_t{256} << 20;
+      if (pages <= 0 || page <= 0) return least;
+      return std::max(least, static_cast<std::size_t>(pages) / 16 * static_cast<std::size_t>(page));
+    }();
+    return bytes;
+  }
 
   static BufferPool& instance() {
     static BufferPool* pool = new BufferPool;  // never destroyed: arrays may outlive static objects
@@ -55,7 +69,7 @@ class BufferPool {
   void give(Buffer buffer) noexcept {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (buffer.bytes >= kSmallest && kept_ + buffer.bytes <= kMostKept && free_.size() < kMostBuffers) {
+      if (buffer.bytes >= kSmallest && kept_ + buffer.bytes <= most_kept() && free_.size() < kMostBuffers) {
         free_.push_back(buffer);  // capacity is reserved
         kept_ += buffer.bytes;
         return;
@@ -97,7 +111,8 @@ template <class R>
 py::array_t<R> empty_array(std::vector<py::ssize_t> shape) {
   std::size_t bytes = sizeof(R);
   for (const py::ssize_t n : shape) bytes *= static_cast<std::size_t>(n);
-  return bytes < BufferPool::kSmallest || bytes > BufferPool::kMostKept ? py::array_t<R>(std::move(shape)) : from_pool<R>(std::move(shape), bytes);
+  const bool from_numpy = bytes < BufferPool::kSmallest || bytes > BufferPool::most_kept();
+  return from_numpy ? py::array_t<R>(std::move(shape)) : from_pool<R>(std::move(shape), bytes);
 }
 
 }  // namespace pyseq
