@@ -47,7 +47,7 @@ def test_every_workload_has_a_name_of_its_own_and_targets_that_mean_something():
 
 def test_only_selects_by_part_of_the_name():
     assert {w.cell for w in contest.select("gru training, ELMAN")} == {"gru", "elman"}
-    assert {type(w) for w in contest.select("ctc")} == {CtcWorkload}
+    assert {type(w) for w in contest.select("ctc")} == {CtcWorkload, DecodingWorkload}
     assert contest.select("sparkle") == []
 
 
