@@ -97,6 +97,7 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
     }
     del _parameter_constraints["standardize"]
 
+    _loss = "softmax_cross_entropy"
     standardize = False
     network_: LanguageNetwork  # type: ignore[assignment]
     symbols_: list[Any]

@@ -43,6 +43,7 @@ class LanguageNetwork:
 
     standardisation = None
     pooling = None
+    loss = "softmax_cross_entropy"
 
     def __init__(
         self,
