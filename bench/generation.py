@@ -3,10 +3,10 @@
     python -m bench.generation [--seconds 2]
 
 Networks read a token and draw the next: a WaveNet of 30 layers (64 residual and 64 skip channels, 2 taps,
-dilations 1 to 512 three times, 256 classes), and LSTMs over an embedding with 65 classes. pyseq runs them in one
-native loop, `ops.Stream.generate`; PyTorch, where it is installed, in a Python loop, which is how it is done
-there: embedding, `nn.LSTM` on one step, linear layer, softmax, `torch.multinomial`. Times are medians of blocks,
-in turn.
+dilations 1 to 512 three times, 256 classes), and LSTMs over an embedding with 65 classes. pyseq runs them in
+one native loop, `ops.Stream.generate`; PyTorch, where it is installed, in a Python loop, which is how it is
+done there: embedding, `nn.LSTM` on one step, linear layer, softmax, `torch.multinomial`. Times are medians of
+blocks, in turn.
 """
 
 from __future__ import annotations
