@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from pyseq.decoding.labels import ClassLabels
+from pyseq.ops._ctc_input import read_logits
 from pyseq.ops._frames import Frames
-from pyseq.ops.ctc_decode import MOST_PREFIXES, Hypothesis, best_of, check_count, read_logits
+from pyseq.ops.ctc_decode import MOST_PREFIXES, Hypothesis, best_of, check_count
 from pyseq.ragged import Ragged
 
 __all__ = ["Decoder", "Stream"]
@@ -70,7 +71,7 @@ class Decoder(BaseEstimator):
         ValueError, TypeError
             If shapes, labels or settings do not fit.
         """
-        frames = read_logits(logits, lengths)
+        frames = read_logits(logits, lengths, "lengths")
         classes = ClassLabels(frames.width if labels is None else labels, blank)
         if len(classes) != frames.width:
             raise ValueError(

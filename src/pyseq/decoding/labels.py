@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyseq.ops.ctc_decode import check_class
+from pyseq.ops._ctc_input import check_blank
 
 __all__ = ["ClassLabels"]
 
@@ -33,7 +33,7 @@ class ClassLabels:
         self.labels: tuple[Any, ...] = tuple(labels)
         if not self.labels:
             raise ValueError("labels is empty, expected one for each class")
-        self.blank = check_class(blank, len(self.labels))
+        self.blank = check_blank(blank, len(self.labels))
         self.numbers: dict[Any, int] = {}
         for number, label in enumerate(self.labels):
             if number == self.blank:

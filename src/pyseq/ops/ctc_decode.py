@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyseq import _core
-from pyseq.ops._frames import FloatArray, Frames, as_frames
+from pyseq.ops._ctc_input import check_blank, read_logits
+from pyseq.ops._frames import FloatArray, Frames
 from pyseq.ragged import Ragged
 
 __all__ = ["Hypothesis", "ctc_decode"]
@@ -118,8 +119,8 @@ def ctc_decode(
     >>> [ctc_decode(logits, beam_width=width)[0].labels.tolist() for width in (1, 2)]
     [[], [1]]
     """
-    frames = read_logits(logits, lengths)
-    blank = check_class(blank, frames.width)
+    frames = read_logits(logits, lengths, "lengths")
+    blank = check_blank(blank, frames.width)
     width = check_count(beam_width, "beam_width", MOST_PREFIXES)
     if width == 1:
         if n_best is not None or min_log_prob is not None:
@@ -189,16 +190,6 @@ def best_of(hypotheses: list[Hypothesis]) -> Hypothesis:
     return Hypothesis(nothing, -math.inf, nothing, nothing, np.zeros(0, dtype=np.float32))
 
 
-def read_logits(logits: ArrayLike | Ragged, lengths: ArrayLike | None) -> Frames:
-    """A batch of logits, or an error that names what is wrong."""
-    frames = as_frames(logits, lengths, name="logits", lengths_name="lengths")
-    if frames.rows.ndim != 2:
-        raise ValueError(
-            "logits is a Ragged of single numbers, expected frames with one number for each class"
-        )
-    return frames
-
-
 def read_chunk(chunk: ArrayLike, classes: int, dtype: Any) -> FloatArray:
     """Frames (T, C) of a stream, contiguous and in its dtype."""
     rows = np.asarray(chunk)
@@ -209,14 +200,6 @@ def read_chunk(chunk: ArrayLike, classes: int, dtype: Any) -> FloatArray:
             f"logits has shape {rows.shape}, expected (frames, {classes}): a column for each class"
         )
     return np.ascontiguousarray(rows, dtype=dtype)
-
-
-def check_class(blank: Any, classes: int) -> int:
-    """`blank` as an int, if it is one of the classes."""
-    index = _index(blank, "blank")
-    if not 0 <= index < classes:
-        raise ValueError(f"blank is {index}, expected one of the {classes} classes of logits, counted from 0")
-    return index
 
 
 def check_count(value: Any, name: str, most: int) -> int:
