@@ -1,4 +1,4 @@
-#include "bindings/arrays.h"
+#include "bindings/ctc_problem.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -13,27 +13,11 @@ py::tuple ctc_align(const py::array& logits, const py::array& start, const py::a
     using R = decltype(zero);
     const Rows<R> x = rows<R>(logits, "logits");
     CtcAlign<R> p{};
-    p.batch = lengths.size();
-    p.classes = x.width;
-    p.blank = blank;
-    if (blank < 0 || blank >= x.width) reject("blank", "a class");
-    p.lengths = flat<int64_t>(lengths, "lengths", -1);
-    p.x_start = flat<int64_t>(start, "start", p.batch);
-    check_frames(p.x_start, p.lengths, p.batch, x.count, "logits");
-    p.logits = x.data;
-    p.logits_stride = x.stride;
-    p.targets = flat<int32_t>(targets, "targets", -1);
-    p.target_start = flat<int64_t>(target_start, "target_start", p.batch);
-    p.target_lengths = flat<int64_t>(target_lengths, "target_lengths", p.batch);
-    check_frames(p.target_start, p.target_lengths, p.batch, targets.size(), "targets");
+    read_ctc_problem(p, x, start, lengths, targets, target_start, target_lengths, blank);
     int64_t frames = 0, labels = 0;
     for (int64_t b = 0; b < p.batch; b++) {
       frames += p.lengths[b];
       labels += p.target_lengths[b];
-      for (int64_t i = 0; i < p.target_lengths[b]; i++) {
-        const int32_t label = p.targets[p.target_start[b] + i];
-        if (label < 0 || label >= p.classes || label == blank) reject("targets", "classes other than blank");
-      }
     }
     p.path_start = flat<int64_t>(path_start, "path_start", p.batch);
     p.span_start = flat<int64_t>(span_start, "span_start", p.batch);
