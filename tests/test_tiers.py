@@ -17,6 +17,7 @@ KERNEL_TESTS = [
     "test_decoding_search.py",
     "test_dense.py",
     "test_rnn_*.py",
+    "test_stream.py",
     "test_updates.py",
 ]
 OTHER_TIERS = [t for t in runtime.available_tiers() if t != runtime.active_tier()]
