@@ -2,8 +2,8 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator
-from pyseq.layers import GRU, LSTM, Chain, Conv1d
+from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator, SequenceTagger
+from pyseq.layers import GRU, LSTM, TCN, Chain, Conv1d
 
 ESTIMATORS = [
     SequenceClassifier(),
@@ -19,6 +19,8 @@ ESTIMATORS = [
     ),
     CTCTranscriber(),
     CTCTranscriber(LSTM(8), standardize=False, learning_rate_init=0.02, max_iter=10, dtype="float64"),
+    SequenceTagger(),
+    SequenceTagger(TCN(6, 3, 2), scoring="log_likelihood", standardize=False, max_iter=10, dtype="float64"),
     SequenceGenerator(GRU(4), embedding_dim=4, max_iter=2),
 ]
 

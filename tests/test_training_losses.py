@@ -12,7 +12,16 @@ from reference import losses as twins
 from reference.ctc_options import ctc_loss_with_options
 
 from pyseq.ragged import Ragged
-from pyseq.training import ctc, frames_needed, make_loss, softmax, softmax_cross_entropy
+from pyseq.training import (
+    binary_cross_entropy,
+    ctc,
+    frames_needed,
+    make_loss,
+    sigmoid,
+    softmax,
+    softmax_cross_entropy,
+)
+from pyseq.training.losses import binary_log_likelihoods, log_likelihoods
 
 DTYPES = ["float32", "float64"]
 
@@ -50,6 +59,55 @@ def test_softmax_cross_entropy_gradient_is_its_central_difference():
     logits, targets, weights = rng.standard_normal((5, 3)), rng.integers(0, 3, size=5), rng.random(5)
     gradient = softmax_cross_entropy(logits, targets, weights).gradient
     assert_gradients_match(lambda: softmax_cross_entropy(logits, targets, weights).loss, [logits], [gradient])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_binary_cross_entropy_equals_its_twin(dtype, weighted):
+    rng = np.random.default_rng(3)
+    logits, targets = random_logits(rng, (9, 5), dtype), rng.integers(0, 2, (9, 5))
+    weights = rng.random(9) if weighted else None
+    value = binary_cross_entropy(logits, targets.astype(dtype), weights)
+    loss, gradient = twins.binary_cross_entropy(logits, targets, weights)
+    assert value.n_counted == 9
+    assert value.gradient.dtype == dtype
+    assert value.loss == pytest.approx(loss, rel=1e-6)
+    assert_close(value.gradient, gradient)
+
+
+def test_binary_cross_entropy_gradient_is_its_central_difference():
+    rng = np.random.default_rng(1)
+    logits, targets, weights = rng.standard_normal((5, 3)), rng.integers(0, 2, (5, 3)), rng.random(5)
+    gradient = binary_cross_entropy(logits, targets, weights).gradient
+    assert_gradients_match(lambda: binary_cross_entropy(logits, targets, weights).loss, [logits], [gradient])
+
+
+def test_large_logits_of_labels_neither_overflow_nor_lose_the_loss():
+    logits = np.array([[1e4, -1e4, 200.0, -200.0]], dtype=np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        wrong = binary_cross_entropy(logits, np.array([[0, 1, 0, 1]], dtype=np.float32))
+        right = binary_cross_entropy(logits, np.array([[1, 0, 1, 0]], dtype=np.float32))
+    assert wrong.loss == pytest.approx(20400)
+    assert wrong.gradient.tolist() == [[1, -1, 1, -1]]
+    assert right.loss == 0
+    assert not right.gradient.any()
+    # where exp(-x) is lost beside 1, its logarithm is not
+    far = binary_cross_entropy(np.full((1, 1), 30.0, np.float32), np.ones((1, 1), np.float32))
+    assert far.loss == pytest.approx(np.exp(-30.0), rel=1e-5)
+    assert sigmoid(np.array([-1e4, 0, 1e4], dtype=np.float32)).tolist() == [0, 0.5, 1]
+
+
+def test_log_likelihoods_are_the_losses_row_by_row():
+    rng = np.random.default_rng(4)
+    logits = random_logits(rng, (6, 4), "float32")
+    classes, labels = rng.integers(0, 4, 6), rng.integers(0, 2, (6, 4))
+    for found, mean in (
+        (log_likelihoods(logits, classes), twins.softmax_cross_entropy(logits, classes)[0]),
+        (binary_log_likelihoods(logits, labels), twins.binary_cross_entropy(logits, labels)[0]),
+    ):
+        assert found.shape == (6,)
+        assert found.dtype == np.float64
+        assert -found.mean() == pytest.approx(mean, rel=1e-6)
 
 
 def test_large_logits_neither_overflow_nor_lose_the_loss():
@@ -174,7 +232,7 @@ def test_losses_are_made_by_name_and_options():
     assert make_loss("ctc") is ctc
     assert make_loss(("softmax_cross_entropy", {})) is softmax_cross_entropy
     for loss, message in (
-        ("hinge", "loss is 'hinge', expected one of ctc, softmax_cross_entropy"),
+        ("hinge", "loss is 'hinge', expected one of binary_cross_entropy, ctc, softmax_cross_entropy"),
         (("softmax_cross_entropy", {"a": 1}), "has options .*, expected none"),
         (("ctc", {"focal_gamma": -1.0}), "focal_gamma is -1.0"),
         (("ctc", {"prior_scale": -1.0}), "prior_scale is -1.0"),

@@ -11,7 +11,7 @@ Estimators take ragged lists of arrays and behave as scikit-learn's do::
 from pyseq import _openmp, ops  # noqa: F401  (_openmp first: it loads the kernels)
 from pyseq._config import config_context, get_config, set_config
 from pyseq.decoding import BeamSearch, GreedySearch, Lexicon, NGramLanguageModel
-from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator
+from pyseq.estimators import CTCTranscriber, SequenceClassifier, SequenceGenerator, SequenceTagger
 from pyseq.layers import (
     GRU,
     LSTM,
@@ -58,6 +58,7 @@ __all__ = [
     "Ragged",
     "SequenceClassifier",
     "SequenceGenerator",
+    "SequenceTagger",
     "WaveNet",
     "__version__",
     "config_context",

@@ -139,6 +139,10 @@ class SequenceEstimator(BaseEstimator):
         """Check the targets of n sequences and turn them into integers; set `classes_` if `learn`."""
         raise NotImplementedError
 
+    def _match(self, targets: Targets, x: Ragged, name: str) -> Targets:
+        """Targets of the sequences x, where they depend on the lengths; `name` is what messages call them."""
+        return targets
+
     def _class_weights(self, targets: Targets) -> NDArray[np.float64] | None:
         """A weight for each sequence that follows from its target."""
         return None
@@ -226,7 +230,7 @@ class SequenceEstimator(BaseEstimator):
             )
         dtype = self._data_dtype(self._encoder(), self.dtype)
         x = read_sequences(self, X, reset=learn, dtype=dtype)
-        targets = self._read_targets(y, len(x), "y", learn=learn, classes=classes)
+        targets = self._match(self._read_targets(y, len(x), "y", learn=learn, classes=classes), x, "y")
         weights = read_sample_weight(sample_weight, len(x))
         class_weights = self._class_weights(targets)
         if class_weights is not None:
@@ -241,7 +245,8 @@ class SequenceEstimator(BaseEstimator):
         if X_val is None:
             return training, None
         x = read_sequences(self, X_val, reset=False, dtype=dtype, name="X_val")
-        return training, Examples(x, self._read_targets(y_val, len(x), "y_val", learn=False))
+        targets = self._match(self._read_targets(y_val, len(x), "y_val", learn=False), x, "y_val")
+        return training, Examples(x, targets)
 
     def _split(self, examples: Examples, seeds: Seeds) -> tuple[Examples, Examples]:
         """Training and validation part."""

@@ -25,8 +25,8 @@ class Examples:
     Parameters
     ----------
     x : Ragged of n_sequences
-    targets : int64 ndarray of shape (n_sequences,), or Ragged of n_sequences of tokens
-        A class, or labels, for each sequence.
+    targets : int64 ndarray of shape (n_sequences,), or Ragged of n_sequences
+        A class, labels, or a target for every frame, for each sequence.
     weights : ndarray of shape (n_sequences,), float64, or None
         None: all count the same.
     """

@@ -16,11 +16,16 @@ from pyseq.training._options import name_and_options
 
 __all__ = [
     "LOSSES",
+    "ROW_LOSSES",
     "CTCLoss",
     "LossValue",
+    "binary_cross_entropy",
+    "binary_log_likelihoods",
     "ctc",
     "frames_needed",
+    "log_likelihoods",
     "make_loss",
+    "sigmoid",
     "softmax",
     "softmax_cross_entropy",
 ]
@@ -34,11 +39,11 @@ class LossValue(NamedTuple):
     """What a loss function says of one batch."""
 
     loss: float
-    """Weighted mean over the sequences that count."""
+    """Weighted mean over the sequences that count, or over the rows."""
     gradient: Any
     """Of `loss` with respect to the logits; an array or a `Ragged`, as the logits are."""
     n_counted: int
-    """How many sequences the mean is over."""
+    """How many sequences, or rows, the mean is over."""
     n_infeasible: int = 0
     """How many sequences were left out because no alignment reaches their target."""
 
@@ -48,6 +53,15 @@ def softmax(logits: Array) -> Array:
     powers: Array = get_namespace(logits).exp(logits - logits.max(axis=-1, keepdims=True))
     powers /= powers.sum(axis=-1, keepdims=True)
     return powers
+
+
+def log_likelihoods(logits: Array, targets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """log softmax(x_b)_t_b for each row b of (B, n_classes), summed and given in float64."""
+    xp = get_namespace(logits)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    chosen = shifted[xp.arange(len(shifted)), targets].astype(np.float64)
+    result: NDArray[np.float64] = chosen - xp.log(xp.exp(shifted).sum(axis=1, dtype=np.float64))
+    return result
 
 
 def softmax_cross_entropy(
@@ -66,9 +80,9 @@ def softmax_cross_entropy(
     ----------
     logits : ndarray of shape (B, n_classes), float32 or float64
     targets : ndarray of shape (B,), int64
-        Class of each sequence, 0 to n_classes - 1.
+        Class of each row, a sequence or a frame: 0 to n_classes - 1.
     sample_weight : ndarray of shape (B,), optional
-        Factor of each sequence's loss, with mean 1 over the training set. The mean is over B whatever the
+        Factor of each row's loss, with mean 1 over the training set. The mean is over B whatever the
         weights: that of a batch is then an unbiased estimate of that of the whole set.
     overwrite : bool, default=False
         Whether the gradient may take the place of the logits; it does not.
@@ -87,6 +101,68 @@ def softmax_cross_entropy(
     losses = (xp.log(total[:, 0]) - shifted[rows, targets]).astype(np.float64)
     gradient /= total
     gradient[rows, targets] -= 1
+    if sample_weight is None:
+        gradient *= 1.0 / n
+    else:
+        losses *= sample_weight
+        gradient *= (xp.asarray(sample_weight) / n).astype(gradient.dtype)[:, np.newaxis]
+    return LossValue(float(losses.sum()) / n, gradient, n)
+
+
+def sigmoid(logits: Array) -> Array:
+    """1 / (1 + exp(-x)) of every number, in the dtype given; no power overflows."""
+    powers: Array = get_namespace(logits).exp(-abs(logits))
+    powers[...] = (powers * (logits < 0) + (logits >= 0)) / (1 + powers)
+    return powers
+
+
+def binary_log_likelihoods(logits: Array, targets: Array) -> NDArray[np.float64]:
+    """sum_k log P(t_bk) for each row b of (B, n_labels), where ``P(1) = sigmoid(x)``, summed in float64.
+
+    log P(t) is ``t x - max(x, 0) - log(1 + exp(-|x|))``, which neither overflows nor cancels.
+    """
+    xp = get_namespace(logits)
+    terms = targets * logits - xp.maximum(logits, 0) - xp.log1p(xp.exp(-abs(logits)))
+    result: NDArray[np.float64] = terms.sum(axis=1, dtype=np.float64)
+    return result
+
+
+def binary_cross_entropy(
+    logits: Array,
+    targets: Array,
+    sample_weight: Array | None = None,
+    *,
+    overwrite: bool = False,
+) -> LossValue:
+    """Negative log-likelihood of labels that are each there or not, whatever the others are.
+
+    ``loss = 1/B sum_b w_b sum_k (log(1 + exp(x_bk)) - t_bk x_bk)``, and ``dloss/dx = w/B (sigmoid(x) - t)``.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (B, n_labels), float32 or float64
+    targets : ndarray of shape (B, n_labels)
+        1 where a label is there, else 0.
+    sample_weight : ndarray of shape (B,), optional
+        Factor of each row's loss, as in :func:`softmax_cross_entropy`.
+    overwrite : bool, default=False
+        Whether the gradient may take the place of the logits; it does not.
+
+    Returns
+    -------
+    LossValue
+        Summed over the labels, averaged over the rows, in float64; the gradient in the logits' dtype.
+
+    Examples
+    --------
+    >>> binary_cross_entropy(np.zeros((2, 3)), np.ones((2, 3))).loss / np.log(2)
+    3.0
+    """
+    xp = get_namespace(logits)
+    n = logits.shape[0]
+    losses = -binary_log_likelihoods(logits, targets)
+    gradient = sigmoid(logits)
+    gradient -= targets
     if sample_weight is None:
         gradient *= 1.0 / n
     else:
@@ -233,7 +309,13 @@ def frames_needed(targets: Ragged) -> NDArray[np.int64]:
 
 LossFunction = Callable[..., LossValue]
 
-LOSSES: dict[str, LossFunction] = {"softmax_cross_entropy": softmax_cross_entropy, "ctc": ctc}
+LOSSES: dict[str, LossFunction] = {
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+    "ctc": ctc,
+}
+ROW_LOSSES = ("softmax_cross_entropy", "binary_cross_entropy")
+"""Losses of arrays: a row is a frame, or a sequence where there is pooling. The others take sequences."""
 WITH_OPTIONS: dict[str, Callable[..., LossFunction]] = {"ctc": CTCLoss}
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from pyseq.layers import POOLINGS, Dense, FlatParameters, Layer
 from pyseq.ragged import Ragged
+from pyseq.training._options import name_and_options
 from pyseq.training.batching import batches_of_frames
 from pyseq.training.examples import Examples
-from pyseq.training.losses import LossValue, make_loss
+from pyseq.training.losses import ROW_LOSSES, LossValue, make_loss
 from pyseq.training.scaling import Standardisation
 
 __all__ = ["SequenceNetwork"]
@@ -142,5 +143,10 @@ class SequenceNetwork:
             yield indices, self.forward(self.standardise(x[indices]))[0]
 
     def _loss_of(self, logits: Ragged, batch: Examples) -> LossValue:
-        outputs = logits.values if self.pooling is not None else logits
-        return self.loss_function(outputs, batch.targets, batch.weights, overwrite=True)
+        targets, weights = batch.targets, batch.weights
+        if name_and_options(self.loss, "loss")[0] not in ROW_LOSSES:
+            return self.loss_function(logits, targets, weights, overwrite=True)
+        if isinstance(targets, Ragged):  # a target a frame; a frame has the weight of its sequence
+            weights = None if weights is None else np.repeat(weights, targets.lengths)
+            targets = targets.values
+        return self.loss_function(logits.values, targets, weights, overwrite=True)
