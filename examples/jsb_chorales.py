@@ -22,8 +22,11 @@ from training import machine
 from pyseq import GRU, TCN, Chain, Dropout, SequenceTagger
 
 SETTINGS = {
-    "tcn": (TCN(150, kernel_size=5, num_blocks=2, dropout=0.5), {"learning_rate_init": 2e-3}),
-    "gru": (Chain([GRU(200), Dropout(0.5)]), {"learning_rate_init": 3e-3}),
+    "tcn": (
+        Chain([Dropout(0.1), TCN(250, kernel_size=3, num_blocks=3, dropout=0.5)]),
+        {"learning_rate_init": 2e-3, "batch_size": 2},
+    ),
+    "gru": (Chain([Dropout(0.1), GRU(300), Dropout(0.5)]), {"learning_rate_init": 3e-3, "batch_size": 4}),
 }
 
 
@@ -39,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", choices=tuple(SETTINGS), default="tcn")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     (X, y), (X_val, y_val), (X_test, y_test) = (
@@ -61,7 +64,6 @@ def main() -> None:
         early_stopping=True,
         n_iter_no_change=np.inf,
         max_iter=options.epochs,
-        batch_size=4,
         learning_rate="cosine",
         max_grad_norm=0.4,
         random_state=options.seed,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from pyseq import GRU, LSTM, Chain, Conv1d, Dropout, SequenceGenerator
+from pyseq import GRU, LSTM, TCN, Chain, Conv1d, Dense, Dropout, Memoryless, SequenceGenerator, WaveNet
 from pyseq.layers.base import FlatParameters
 from pyseq.ragged import Ragged
 from pyseq.training.language import LanguageNetwork
@@ -259,6 +259,48 @@ def test_bad_corpora(X, error, why):
 def test_bad_generation(fitted, options, why):
     with pytest.raises(ValueError, match=why):
         fitted.generate(**options)
+
+
+def test_a_prompt_longer_than_the_window():
+    for encoder in (Memoryless(3, 8), Chain([Dense(4), Memoryless(3, 8), Dropout(0.1)])):
+        model = small(encoder, max_iter=1).fit(["abcabc"] * 3)
+        assert len(model.generate("abc", 2, random_state=0)) <= 2
+        with pytest.raises(
+            ValueError, match=r"(?s)prompt has 4 symbols, expected at most 3.*pass prompt\[-3:\]"
+        ):
+            model.generate("abca", 2)
+    small(Conv1d(4, 3), max_iter=1).fit(["abcabc"]).generate("abcabc", 2)  # only a window has one by name
+    values = small(Memoryless(3, 8), max_iter=1, values="gaussian").fit([[0.5, 1.0, 2.0]])
+    with pytest.raises(ValueError, match="prompt has 4 symbols"):
+        values.generate(np.zeros(4), 2)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "why"),
+    [
+        (Conv1d(4, 0), "kernel_size"),
+        (Conv1d(4, 3, dilation=0), "dilation"),
+        (TCN(4, 0, 2), "kernel_size"),
+        (TCN(4, 3, 2, dilation_base=0), "dilation_base"),
+        (WaveNet(4, 4, 0, 1), "dilation_cycle"),
+        (WaveNet(4, 4, 2, 1, kernel_size=-1), "kernel_size"),
+        (Memoryless(0), "window"),
+    ],
+    ids=repr,
+)
+def test_bad_convolutions(encoder, why):
+    with pytest.raises(ValueError, match=f"'{why}' parameter"):
+        small(encoder).fit(TEXTS)
+
+
+def test_contexts_of_another_width():
+    model = small(max_iter=1).fit(["ab", "ba"], context=[[1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(ValueError, match=r"context has shape \(1, 3\), expected \(1, 2\)"):
+        model.generate("a", 2, context=[1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"context has shape \(2, 1\), expected \(2, 2\)"):
+        model.score_samples(["ab", "ba"], context=[[1.0], [0.0]])
+    with pytest.raises(ValueError, match=r"context_val has shape \(1, 1\), expected \(1, 2\)"):
+        model.fit(["ab", "ba"], context=np.eye(2), X_val=["ab"], context_val=[[1.0]])
 
 
 def test_encoders_that_do_not_fit():

@@ -1,5 +1,7 @@
 """Networks one frame at a time: the bits of the whole sequence, with a past of their own for every stream."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers import assert_same_bits
@@ -245,6 +247,86 @@ def test_generation_reads_what_it_drew():
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         p = np.cumsum(p / p.sum(axis=1, keepdims=True), axis=1)
         assert tokens[row].tolist() == [int(np.searchsorted(c, v)) for c, v in zip(p, u[:, row], strict=True)]
+
+
+# ------------------------------------------------------------------------------------- drawing numbers
+
+
+def mixture(columns, n_components, n_values=1, rows=1, dtype="float64"):
+    """A stream of numbers in, a constant mixture out."""
+    stream = ops.Stream(rows, n_values, dtype)
+    out = stream.constant(np.tile(np.asarray(columns, dtype=dtype), (rows, 1)))
+    return partial(
+        stream.generate_values, np.zeros((1, rows, n_values)), frame=out, n_components=n_components
+    )
+
+
+def test_numbers_follow_their_mixture():
+    rng = np.random.default_rng(0)
+    noise = np.concatenate([rng.random((4000, 1, 1)), rng.standard_normal((4000, 1, 1))], axis=2)
+    a, m, u = np.log([0.2, 0.8]), [-10.0, 10.0], np.log([0.5, 2.0])
+    draw = mixture([*a, *m, *u], 2)
+    for temperature in (1.0, 0.5):
+        drawn = draw(noise, least_scale=0.5, temperature=temperature)[0, :, 0]
+        p = np.array([0.2, 0.8]) ** (1 / temperature)
+        low = drawn < 0
+        assert low.mean() == pytest.approx(p[0] / p.sum(), abs=0.02)
+        if low.any():
+            assert drawn[low].mean() == pytest.approx(-10, abs=0.1)
+            assert drawn[low].std() == pytest.approx(1.0 * temperature**0.5, rel=0.15)
+        assert drawn[~low].std() == pytest.approx(2.5 * temperature**0.5, rel=0.05)
+
+
+def test_a_single_gaussian_has_no_weights():
+    noise = np.random.default_rng(0).standard_normal((7, 2, 4))
+    drawn = mixture([1.0, 2.0, 3.0, *np.log([1.0, 2.0, 3.0])], 1, n_values=3, rows=2)(noise)
+    expected = np.array([1, 2, 3]) * (1 + noise[:, :, 1:])
+    np.testing.assert_allclose(drawn, expected.transpose(1, 0, 2))
+    draw = mixture([1.0, 2.0, 3.0, *np.log([1.0, 2.0, 3.0])], 1, n_values=3, rows=2)
+    cut = draw(noise, limits=(0.5, [1.0, 2.0, np.inf]))
+    np.testing.assert_allclose(cut, np.clip(drawn, 0.5, [1, 2, np.inf]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_generation_of_numbers_reads_what_it_drew(dtype):
+    layer = Chain([Conv1d(5, 3, dilation=2), LSTM(8), Dense(3 + 2 * 3 * 2)])
+    layer.build(2, dtype=dtype, random_state=0)
+    rng = np.random.default_rng(0)
+    prompt = rng.standard_normal((4, 3, 2)).astype(dtype)
+    noise = np.concatenate([rng.random((20, 3, 1)), rng.standard_normal((20, 3, 2))], axis=2)
+    stream = ops.Stream(3, 2, dtype)
+    out = layer.add_stages(stream, 0)
+    drawn = stream.generate_values(prompt, noise, out, n_components=3, least_scale=0.1, temperature=0.5)
+    assert drawn.shape == (3, 20, 2)
+    for row in range(3):
+        read = np.concatenate([prompt[:, row], drawn[row, :-1]])
+        columns = layer.forward(Ragged(read, [len(read)]))[0].values[3:].astype(float)
+        p = np.cumsum(np.exp(2 * columns[:, :3]), axis=1)
+        chosen = [np.searchsorted(c / c[-1], v) for c, v in zip(p, noise[:, row, 0], strict=True)]
+        m, u = (part.reshape(-1, 3, 2)[np.arange(20), chosen] for part in np.split(columns[:, 3:], 2, axis=1))
+        expected = m + (np.exp(u) + 0.1) * np.sqrt(0.5) * noise[:, row, 1:]
+        np.testing.assert_allclose(drawn[row], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bad_generation_of_numbers():
+    stream = ops.Stream(2, 1)
+    out = stream.constant(np.zeros((2, 2)))
+    prompt, noise = np.zeros((1, 2, 1)), np.zeros((3, 2, 2))
+    for bad, why in (
+        ({"prompt": np.zeros((0, 2, 1))}, "prompt"),
+        ({"prompt": np.zeros((1, 2, 2))}, "prompt"),
+        ({"noise": np.zeros((3, 2, 1))}, "noise"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"temperature": np.nan}, "temperature"),
+        ({"least_scale": -1.0}, "least_scale"),
+        ({"limits": (1.0, 0.0)}, "low, high"),
+        ({"limits": (np.nan, 0.0)}, "low, high"),
+        ({"n_components": 2}, "frame"),
+        ({"n_components": 0}, "components"),
+    ):
+        settings = {"prompt": prompt, "noise": noise, "frame": out, "n_components": 1, **bad}
+        with pytest.raises(ValueError, match=why):
+            stream.generate_values(**settings)
 
 
 def test_bad_generation():

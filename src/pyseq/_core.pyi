@@ -302,5 +302,16 @@ class Stream32:
         top_k: int,
         top_p: float,
     ) -> Array: ...
+    def generate_values(
+        self,
+        prompt: Array,
+        noise: Array,
+        frame: int,
+        components: int,
+        least_scale: float,
+        temperature: float,
+        low: Array,
+        high: Array,
+    ) -> Array: ...
 
 class Stream64(Stream32): ...

@@ -38,3 +38,33 @@ def binary_cross_entropy(logits, targets, sample_weight=None):
             loss += weight[b] / n * np.logaddexp(0.0, -sign * logits[b, k])
             grad[b, k] = -weight[b] / n * sign * np.exp(-np.logaddexp(0.0, sign * logits[b, k]))
     return loss, grad
+
+
+def gaussian_mixture(outputs, values, n_components, least_scale):
+    """Mean over the rows of -log sum_k w_k prod_d N(values[b, d]; m[k, d], s[k, d]^2).
+
+    The scales are s = exp(u) + least_scale.
+
+    outputs (B, K + 2 K D): logits of the w, which are missing for K = 1, then m and u; values (B, D)
+    -> loss, grad_outputs.
+    """
+    outputs, values = as_float64(outputs), as_float64(values)
+    n, d = values.shape
+    first = n_components if n_components > 1 else 0
+    loss, grad = 0.0, np.zeros_like(outputs)
+    for b in range(n):
+        logits = outputs[b, :first] if first else np.zeros(1)
+        weights = np.exp(logits - logits.max())
+        weights /= weights.sum()
+        m = outputs[b, first : first + n_components * d].reshape(n_components, d)
+        u = outputs[b, first + n_components * d :].reshape(n_components, d)
+        s = np.exp(u) + least_scale
+        e = (values[b] - m) / s
+        logs = np.log(weights) - np.sum(np.log(s) + e**2 / 2 + np.log(2 * np.pi) / 2, axis=1)
+        shares = np.exp(logs - logs.max())
+        loss -= (logs.max() + np.log(shares.sum())) / n
+        shares /= shares.sum()
+        by_m = -shares[:, None] * e / s
+        by_u = shares[:, None] * (1 - e**2) * np.exp(u) / s
+        grad[b] = np.concatenate([(weights - shares)[:first], by_m.ravel(), by_u.ravel()]) / n
+    return loss, grad

@@ -113,6 +113,29 @@ class BoundStream {
     without_gil([&] { pyseq::generate(stream_, g, {temperature, top_k, top_p}); });
     return tokens;
   }
+  py::array_t<R> generate_values(const py::array& prompt, const py::array& noise, int density, int64_t components, double least_scale,
+                                 double temperature, const py::array& low, const py::array& high) {
+    const int64_t n = stream_.rows(), values = stream_.width(0);
+    if (prompt.ndim() != 3 || prompt.shape(0) < 1 || prompt.shape(1) != n || prompt.shape(2) != values)
+      reject("prompt", "(at least 1, rows, inputs)");
+    if (noise.ndim() != 3 || noise.shape(1) != n || noise.shape(2) != 1 + values) reject("noise", "(length, rows, 1 + inputs)");
+    if (!(temperature > 0) || !(least_scale >= 0)) reject("temperature, least_scale", "positive numbers");
+    const Mixture mixture = {positive(components, "components"), values, least_scale, flat<double>(low, "low", values),
+                             flat<double>(high, "high", values)};
+    for (int64_t d = 0; d < values; d++)
+      if (!(mixture.low[d] <= mixture.high[d])) reject("low, high", "numbers in their order");
+    if (stream_.width(known(density)) != mixture.columns()) reject("frame", "as wide as the mixture has numbers");
+    const int64_t length = noise.shape(0);
+    py::array_t<R> drawn({n, length, values});
+    const ValueGeneration<R> g = {density,
+                                  length,
+                                  prompt.shape(0),
+                                  flat<R>(prompt, "prompt", -1),
+                                  flat<double>(noise, "noise", -1),
+                                  drawn.mutable_data()};
+    without_gil([&] { pyseq::generate(stream_, g, mixture, temperature); });
+    return drawn;
+  }
 
  private:
   static int64_t positive(int64_t n, const char* name) {
@@ -148,7 +171,9 @@ void bind(py::module_& m, const char* name) {
       .def("reset", &S::reset)
       .def("push", &S::push, py::arg("x"), py::arg("frame"))
       .def("generate", &S::generate, py::arg("prompt"), py::arg("uniforms"), py::arg("stops"), py::arg("frame"),
-           py::arg("temperature"), py::arg("top_k"), py::arg("top_p"));
+           py::arg("temperature"), py::arg("top_k"), py::arg("top_p"))
+      .def("generate_values", &S::generate_values, py::arg("prompt"), py::arg("noise"), py::arg("frame"), py::arg("components"),
+           py::arg("least_scale"), py::arg("temperature"), py::arg("low"), py::arg("high"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "stream/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "runtime/dispatch.h"
@@ -71,9 +72,40 @@ int64_t generate(Stream<R>& stream, const Generation<R>& g, const Sampling& samp
   return steps;
 }
 
+template <class R>
+void generate(Stream<R>& stream, const ValueGeneration<R>& g, const Mixture& mixture, double temperature) {
+  const int64_t rows = stream.rows(), width = stream.width(0), n = mixture.values, k = mixture.components;
+  Sampler<R> sampler(k, {temperature, 0, 1});
+  const double spread = std::sqrt(temperature);
+  R* input = stream.data(0);
+  for (int64_t i = 0; i < g.prompt_length; i++) {
+    for (int64_t r = 0; r < rows; r++) std::copy_n(g.prompt + (i * rows + r) * n, n, input + r * width);
+    stream.step();
+  }
+  for (int64_t i = 0; i < g.length; i++) {
+    if (i > 0) stream.step();
+    for (int64_t r = 0; r < rows; r++) {
+      const R* columns = stream.data(g.density) + r * mixture.columns();
+      const double* noise = g.noise + (i * rows + r) * (1 + n);
+      const int64_t chosen = k > 1 ? sampler.draw(columns, noise[0]) : 0;
+      const R* mean = columns + (k > 1 ? k : 0) + chosen * n;
+      const R* log_scale = mean + k * n;
+      R* drawn = g.drawn + (r * g.length + i) * n;
+      for (int64_t d = 0; d < n; d++) {
+        const double scale = std::exp(static_cast<double>(log_scale[d])) + mixture.least_scale;
+        const double x = static_cast<double>(mean[d]) + scale * spread * noise[1 + d];
+        drawn[d] = static_cast<R>(std::clamp(x, mixture.low[d], mixture.high[d]));
+      }
+      std::copy_n(drawn, n, input + r * width);
+    }
+  }
+}
+
 template class Sampler<float>;
 template class Sampler<double>;
 template int64_t generate(Stream<float>&, const Generation<float>&, const Sampling&);
 template int64_t generate(Stream<double>&, const Generation<double>&, const Sampling&);
+template void generate(Stream<float>&, const ValueGeneration<float>&, const Mixture&, double);
+template void generate(Stream<double>&, const ValueGeneration<double>&, const Mixture&, double);
 
 }  // namespace pyseq

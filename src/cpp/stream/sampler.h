@@ -1,4 +1,4 @@
-// Drawing classes from logits, and whole sequences from a network that reads what it drew.
+// Drawing classes from logits, numbers from densities, and whole sequences from a network that reads what it drew.
 #pragma once
 
 #include <cstdint>
@@ -43,5 +43,30 @@ struct Generation {
 // The number of steps made after the prompt.
 template <class R>
 int64_t generate(Stream<R>& stream, const Generation<R>& g, const Sampling& sampling);
+
+// What a frame says of the next `values` numbers: a mixture of Gaussians,
+//
+//   p(x) = sum_k softmax(a)_k prod_d N(x_d; m_kd, (exp(u_kd) + least_scale)^2)              (Bishop 1994)
+//
+// Its columns are a [components], but none if there is one component, m [components][values], u [components][values].
+struct Mixture {
+  int64_t components, values;
+  double least_scale;
+  const double *low, *high;  // [values]: numbers beyond count as these
+  int64_t columns() const { return (components > 1 ? components : 0) + 2 * components * values; }
+};
+
+// Feeds each row its prompt, then draws `length` times `values` numbers, each draw the next input.
+template <class R>
+struct ValueGeneration {
+  int density;                     // frame of the stream, of mixture.columns()
+  int64_t length, prompt_length;
+  const R* prompt;                 // [prompt_length][rows][values], at least one frame
+  const double* noise;             // [length][rows][1 + values]: uniform in [0, 1), then standard normal
+  R* drawn;                        // [rows][length][values]
+};
+// a / temperature are the logits, temperature the factor of variances.
+template <class R>
+void generate(Stream<R>& stream, const ValueGeneration<R>& g, const Mixture& mixture, double temperature);
 
 }  // namespace pyseq

@@ -1,8 +1,9 @@
-"""A language model: how likely sequences of symbols are, and new ones drawn from it."""
+"""A language model: how likely sequences of symbols or numbers are, and new ones drawn from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
@@ -10,26 +11,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import DensityMixin, clone
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from pyseq.estimators._alphabets import Alphabet, as_users_have_it, learn_alphabet, read_corpus
 from pyseq.estimators._base import SequenceEstimator
-from pyseq.estimators._corpus import (
-    MuLaw,
-    Symbols,
-    as_corpus,
-    as_symbols,
-    at_least_one,
-    holds_numbers,
-    read_and_wanted,
-    read_context,
-)
-from pyseq.estimators._input import read_sequences
+from pyseq.estimators._corpus import as_symbols, at_least_one, read_context
+from pyseq.estimators._generation import check_choice, check_prompt, draw_symbols, draw_values
 from pyseq.estimators._state import Seeds, unchanged_on_error
+from pyseq.estimators._values import RealValues
 from pyseq.layers import LSTM, Layer
 from pyseq.ragged import Ragged
-from pyseq.training.language import LanguageNetwork
+from pyseq.training.densities import GaussianMixture
+from pyseq.training.language import DensityNetwork, LanguageNetwork
 from pyseq.training.loop import TrainingDivergedError, fit_network
 from pyseq.training.optimizers import make_optimizer
 from pyseq.training.windows import Windows
@@ -38,28 +32,37 @@ __all__ = ["SequenceGenerator"]
 
 
 class SequenceGenerator(DensityMixin, SequenceEstimator):
-    """Autoregressive model of sequences: it predicts each symbol from those before it.
+    """Autoregressive model of sequences: it predicts each symbol, or number, from those before it.
 
-    Symbols are the characters of strings, or any hashables in lists. Real numbers (a 2-D array of univariate
-    sequences, or a list of float arrays) become one of `n_levels` symbols each by mu-law companding. A
-    sequence begins with a start symbol and is ended by an end symbol of the model's own.
+    Symbols are the characters of strings, or any hashables in lists. A sequence begins with a start symbol
+    and is ended by an end symbol of the model's own. Real numbers (a 2-D array of univariate sequences, or a
+    list of float arrays) are turned into symbols, or modelled by their density: `values`.
 
     Parameters
     ----------
     encoder : Layer, default=None
         Any causal layer or chain of layers. None: ``LSTM(256)``.
+    values : {"mu-law", "gaussian", "mixture"}, default="mu-law"
+        How real numbers are modelled. "mu-law": each becomes one of `n_levels` symbols, finer near 0.
+        "gaussian" and "mixture": the next frame, of one feature or several, has a Gaussian density, or that
+        of a mixture of `n_components` (Bishop 1994), whose means and scales the network puts out; frames are
+        standardised inside. Such a sequence follows a frame of means, and does not end by itself. What is
+        drawn stays within the range of the training data, widened on each side by its width.
+    n_components : int, default=10
+        Gaussians of a "mixture".
     embedding_dim : int, default=64
         Numbers that a symbol is turned into before the encoder sees it.
     n_levels : int, default=256
-        Symbols that real numbers are rounded to.
+        Symbols that real numbers are rounded to by "mu-law".
     tie_weights : bool, default=False
         Use the embedding as the output's weight, too (Press & Wolf 2017). The encoder must then put out
         `embedding_dim` columns.
     tbptt_steps : int, default=128
         Symbols that gradients go back over (truncated backpropagation through time: Williams & Peng 1990).
     carry_state : bool, default=True
-        Whether the encoder's state goes on from window to window of a longer sequence. Convolutions keep
-        none: their windows begin from nothing.
+        Whether a window of a longer sequence knows what was before it. Recurrent layers go on from their
+        state. An encoder of convolutions alone reads the frames it can see before the window once more,
+        ``receptive_field - 1`` of them: let `tbptt_steps` be no less, or most of the work goes there.
     solver, learning_rate_init, learning_rate, alpha, max_iter, shuffle, tol, n_iter_no_change, \
 early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device, callbacks
         As in :class:`SequenceClassifier`. `max_iter` counts passes over all symbols.
@@ -73,10 +76,11 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
     Attributes
     ----------
     symbols_ : list
-        What the model knows, in the order of its tokens; for real numbers, the values of the levels.
-    network_ : LanguageNetwork
+        What the model knows, in the order of its tokens; for real numbers, the values of the levels, and
+        empty where it has densities.
+    network_ : LanguageNetwork or DensityNetwork
     n_iter_, loss_, loss_curve_, validation_scores_, n_parameters_
-        `loss_` in nats a symbol; `validation_scores_` the mean log-likelihood a symbol.
+        `loss_` in nats a symbol, or a standardised frame; `validation_scores_` as `score`.
 
     Examples
     --------
@@ -89,6 +93,8 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **SequenceEstimator._parameter_constraints,
+        "values": [StrOptions({"mu-law", "gaussian", "mixture"})],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "tie_weights": ["boolean"],
@@ -99,14 +105,16 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
 
     _loss = "softmax_cross_entropy"
     standardize = False
-    network_: LanguageNetwork  # type: ignore[assignment]
+    network_: Any
     symbols_: list[Any]
-    _alphabet: Symbols | MuLaw
+    _alphabet: Alphabet
 
     def __init__(
         self,
         encoder: Layer | None = None,
         *,
+        values: str = "mu-law",
+        n_components: int = 10,
         embedding_dim: int = 64,
         n_levels: int = 256,
         tie_weights: bool = False,
@@ -132,6 +140,8 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         callbacks: list[Any] | None = None,
     ) -> None:
         self.encoder = encoder
+        self.values = values
+        self.n_components = n_components
         self.embedding_dim = embedding_dim
         self.n_levels = n_levels
         self.tie_weights = tie_weights
@@ -168,7 +178,7 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         ----------
         X : str, list of strings, list of lists or tuples of hashable symbols, or real numbers
             A string is one sequence. Real numbers: a list of 1-D float arrays, an (n, T) array of n
-            sequences, or a Ragged of one feature.
+            sequences, or a Ragged of one feature; for densities also of (T_i, n_features) arrays.
         y : ignored
         context : array of shape (n_sequences, n_context), optional
             A condition for each sequence, which the model sees beside every symbol.
@@ -190,13 +200,14 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         with unchanged_on_error(self):
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "network_")
-            training, validation = self._read_corpus(X, context, X_val, context_val, learn=not goes_on)
+            training, validation = self._read_windows(X, context, X_val, context_val, learn=not goes_on)
             seeds = self._new_seeds()
             if self.early_stopping and validation is None:
                 training, validation = training.split(
                     self.validation_fraction, np.random.default_rng(seeds.split)
                 )
-            network: Any = self._copied_network() if goes_on else self._new_language_network(training, seeds)
+            network: Any = self._copied_network() if goes_on else self._new_generating_network(seeds)
+            training = replace(training, reach=network.reach)
             optimizer = make_optimizer(self.solver, network.flat_parameters(), weight_decay=float(self.alpha))
             try:
                 history = fit_network(
@@ -220,7 +231,7 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         return self
 
     def score_samples(self, X: Any, *, context: Any = None) -> NDArray[np.float64]:
-        """Log-likelihood of each sequence in nats, its end included.
+        """Log-likelihood of each sequence in nats: of its symbols and its end, or the density of its numbers.
 
         Parameters
         ----------
@@ -230,18 +241,19 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         -------
         array of shape (n_sequences,)
         """
-        check_is_fitted(self)
-        corpus = self._windows(self._tokens_of(X, "X"), context, "context")
-        assert isinstance(corpus.targets, Ragged)
-        return self.network_.log_likelihoods(corpus.x, corpus.targets, corpus.context)
+        corpus = self._new_windows(X, context)
+        return np.asarray(self.network_.log_likelihoods(corpus.x, corpus.targets, corpus.context))
 
     def score(self, X: Any, y: Any = None, *, context: Any = None) -> float:
-        """Mean log-likelihood a symbol, in nats; ends count as symbols."""
-        check_is_fitted(self)
-        return _mean_log_likelihood(self.network_, self._windows(self._tokens_of(X, "X"), context, "context"))
+        """Mean log-likelihood in nats: a symbol, where ends count as symbols, or a frame of numbers."""
+        corpus = self._new_windows(X, context)
+        return _mean_log_likelihood(self.network_, corpus)
 
     def perplexity(self, X: Any, *, context: Any = None) -> float:
-        """exp of the mean negative log-likelihood a symbol: among how many the model is in doubt."""
+        """exp of the mean negative log-likelihood a symbol: among how many the model is in doubt.
+
+        For densities it has a unit: that of the numbers, to the power of the features of a frame.
+        """
         return float(np.exp(-self.score(X, context=context)))
 
     def generate(
@@ -262,14 +274,15 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
 
         Parameters
         ----------
-        prompt : string or list of symbols
+        prompt : string, list of symbols, or array of numbers
             What the sequences begin with; it is not returned.
         length : int
-            The most symbols to draw; a sequence may end by itself before.
+            The most symbols to draw; a sequence may end by itself before. Numbers: so many frames.
         temperature : float above 0
-            Below 1 the likely symbols become likelier, above 1 less so.
+            Below 1 the likely symbols become likelier, above 1 less so. For densities, the factor of the
+            variances, and of the inverse log-weights of a mixture.
         top_k : int, optional
-            Draw among the most probable so many.
+            Draw among the most probable so many symbols.
         top_p : float in (0, 1], optional
             Draw among the fewest most probable that hold so much of the probability (Holtzman et al. 2020).
         stop : symbol, or list of symbols, optional
@@ -281,37 +294,44 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         random_state : int, RandomState or None
             None: other sequences every time.
         callback : callable, optional
-            Called with each symbol as soon as it is drawn, or with the list of those of all samples, in
-            which None stands for a sequence that has ended.
+            Called with each symbol, or frame, as soon as it is drawn, or with the list of those of all
+            samples, in which None stands for a sequence that has ended.
 
         Returns
         -------
         sequence, or list of n_samples sequences
-            Strings if the model was fitted on strings, arrays if on real numbers, else lists of symbols.
+            Strings if the model was fitted on strings, arrays if on real numbers, (length,) or
+            (length, n_features), else lists of symbols.
+
+        Raises
+        ------
+        ValueError
+            If a symbol is unknown, a setting is out of range, or the prompt is longer than the window of a
+            `Memoryless` encoder.
         """
         check_is_fitted(self)
         samples = 1 if n_samples is None else at_least_one(n_samples, "n_samples")
         length = at_least_one(length, "length")
-        if not (np.isreal(temperature) and 0 < temperature < np.inf):
-            raise ValueError(f"temperature is {temperature!r}, expected a finite number above 0")
-        if top_k is not None:
-            at_least_one(top_k, "top_k")
-        if top_p is not None and not 0 < top_p <= 1:
-            raise ValueError(f"top_p is {top_p!r}, expected a number in (0, 1]")
-        tokens = np.array([self._end, *self._known(prompt, "prompt")], dtype=np.int64)
-        stops = [self._end, *self._known([] if stop is None else as_symbols(stop), "stop")]
+        check_choice(temperature, top_k, top_p)
         rows = read_context(context, samples, self._n_context, self.dtype, "context")
-        stream, logits = self.network_.stream(samples, rows)
-        uniforms = check_random_state(random_state).random_sample((length, samples))
-        draw = partial(
-            stream.generate, frame=logits, temperature=temperature, top_k=top_k, top_p=top_p, stops=stops
-        )
-        begin = np.tile(tokens, (samples, 1))
-        if callback is None:
-            drawn = draw(begin, uniforms)
+        hear = None if callback is None else partial(self._tell, callback, n_samples is None)
+        if isinstance(self._alphabet, RealValues):
+            for name, value in (("top_k", top_k), ("top_p", top_p), ("stop", stop)):
+                if value is not None:
+                    raise ValueError(f"{name} is {value!r}, expected None: a density has no symbols")
+            begin = self._alphabet.prompt(prompt)
+            draw = partial(draw_values, temperature=temperature, limits=self._alphabet.limits)
         else:
-            drawn = self._draw_one_by_one(draw, begin, uniforms, stops, callback, n_samples is None)
-        sequences = [self._decoded(row) for row in drawn]
+            begin = np.array([self._end, *self._known(prompt, "prompt")], dtype=np.int64)
+            stops = [self._end, *self._known([] if stop is None else as_symbols(stop), "stop")]
+            draw = partial(
+                draw_symbols, temperature=temperature, top_k=top_k, top_p=top_p, stops=stops, end=self._end
+            )
+        check_prompt(len(begin) - 1, self.network_.encoder)
+        drawn = draw(
+            self.network_, begin, samples, length, context=rows, random_state=random_state, hear=hear
+        )
+        sequences = [as_users_have_it(self._alphabet, row) for row in drawn]
         return sequences[0] if n_samples is None else sequences
 
     # Inside
@@ -321,100 +341,76 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         """The token of the start and of the end: no symbol's."""
         return len(self.symbols_)
 
-    def _draw_one_by_one(
-        self,
-        draw: Callable[..., NDArray[np.int64]],
-        begin: NDArray[np.int64],
-        uniforms: NDArray[np.float64],
-        stops: Sequence[int],
-        callback: Callable[[Any], Any],
-        single: bool,
-    ) -> NDArray[np.int64]:
-        drawn = np.full((len(begin), len(uniforms)), -1, dtype=np.int64)
-        done = np.zeros(len(begin), dtype=bool)
-        for i, u in enumerate(uniforms):
-            column = draw(begin, u[np.newaxis])[:, 0]
-            drawn[~done, i] = column[~done]
-            said = [
-                None if over or t == self._end else self.symbols_[t]
-                for over, t in zip(done, column, strict=True)
-            ]
-            if any(symbol is not None for symbol in said):
-                callback(said[0] if single else said)
-            done |= np.isin(column, stops)
-            if done.all():
-                break
-            begin = column[:, np.newaxis]
-        return drawn
-
-    def _decoded(self, tokens: NDArray[np.int64]) -> Any:
-        return self._alphabet.decode(tokens[(tokens >= 0) & (tokens < self._end)])
+    def _tell(self, callback: Callable[[Any], Any], single: bool, drawn: NDArray[Any]) -> None:
+        """Tokens or frames of all samples, as users have them."""
+        if isinstance(self._alphabet, RealValues):
+            said = list(self._alphabet.decode(drawn))
+        else:
+            said = [None if token < 0 else self.symbols_[token] for token in drawn.tolist()]
+        callback(said[0] if single else said)
 
     def _known(self, symbols: Any, name: str) -> list[int]:
         """Tokens of symbols that must be known."""
+        assert not isinstance(self._alphabet, RealValues)
         tokens: list[int] = self._alphabet.encode([symbols], name)[0].tolist()
         return tokens
 
-    def _read_corpus(
+    def _read_windows(
         self, X: Any, context: Any, X_val: Any, context_val: Any, *, learn: bool
     ) -> tuple[Windows, Windows | None]:
         if learn:
-            self._learn_symbols(X)
+            self._alphabet = learn_alphabet(self, X)
+            self.symbols_ = [] if isinstance(self._alphabet, RealValues) else self._alphabet.all
             self._n_context = 0 if context is None else np.atleast_2d(np.asarray(context)).shape[1]
-        tokens = self._tokens_of(X, "X")
-        if not tokens.n_frames:
+        training = self._windows(X, "X", context, "context")
+        if training.x.n_frames == len(training.x) and not isinstance(self._alphabet, RealValues):
             raise ValueError("X holds no symbols, expected at least one sequence that is not empty")
-        training = self._windows(tokens, context, "context")
         if X_val is None:
             return training, None
-        return training, self._windows(self._tokens_of(X_val, "X_val"), context_val, "context_val")
+        return training, self._windows(X_val, "X_val", context_val, "context_val")
 
-    def _learn_symbols(self, X: Any) -> None:
-        if holds_numbers(X):
-            x = self._numbers(X, "X", reset=True)
-            largest = float(np.abs(x.values).max(initial=0.0))
-            self._alphabet = MuLaw(int(self.n_levels), largest or 1.0)
-        else:
-            self._alphabet = Symbols(as_corpus(X, "X"), "X")
-            self._fitted_on_table, self.n_features_in_ = False, 1
-        self.symbols_ = self._alphabet.all
+    def _new_windows(self, X: Any, context: Any) -> Windows:
+        check_is_fitted(self)
+        return self._windows(X, "X", context, "context")
 
-    def _tokens_of(self, X: Any, name: str) -> Ragged:
-        if isinstance(self._alphabet, Symbols):
-            return self._alphabet.encode(as_corpus(X, name), name)
-        x = self._numbers(X, name, reset=False)
-        return Ragged(self._alphabet.levels_of(x.values[:, 0]), x.lengths)
-
-    def _numbers(self, X: Any, name: str, *, reset: bool) -> Ragged:
-        x = read_sequences(self, X, reset=reset, dtype="float64", name=name)
-        if x.n_features != 1:
-            raise ValueError(f"{name} has {x.n_features} features a frame, expected univariate sequences")
-        return x
-
-    def _windows(self, tokens: Ragged, context: Any, context_name: str) -> Windows:
-        x, targets = read_and_wanted(tokens, self._end)
+    def _windows(self, X: Any, name: str, context: Any, context_name: str) -> Windows:
+        x, targets = read_corpus(self, self._alphabet, X, name)
         rows = read_context(context, len(x), self._n_context, self.dtype, context_name)
         return Windows(x, targets, None, steps=int(self.tbptt_steps), context=rows)
 
-    def _new_language_network(self, training: Windows, seeds: Seeds) -> LanguageNetwork:
+    def _density(self, alphabet: RealValues) -> GaussianMixture:
+        n_components = 1 if self.values == "gaussian" else int(self.n_components)
+        return GaussianMixture(n_components, alphabet.n_values)
+
+    def _loss_and_options(self) -> Any:
+        alphabet = self._alphabet
+        return repr(self._density(alphabet)) if isinstance(alphabet, RealValues) else self._loss
+
+    def _new_generating_network(self, seeds: Seeds) -> LanguageNetwork | DensityNetwork:
         encoder = clone(self._encoder())
         if encoder.takes_tokens:
             raise ValueError(
                 f"encoder {encoder!r} takes tokens, expected one without an Embedding: it is built in"
             )
+        common: dict[str, Any] = {
+            "n_context": self._n_context,
+            "carry": self.carry_state,
+            "dtype": self.dtype,
+            "rng": np.random.default_rng(seeds.initial),
+        }
+        if isinstance(self._alphabet, RealValues):
+            density = self._density(self._alphabet)
+            return DensityNetwork(encoder, density, self._alphabet.standardisation, **common)
         return LanguageNetwork(
             encoder,
             len(self.symbols_) + 1,
             embedding_dim=int(self.embedding_dim),
-            n_context=self._n_context,
             tie_weights=self.tie_weights,
-            carry=self.carry_state,
-            dtype=self.dtype,
-            rng=np.random.default_rng(seeds.initial),
+            **common,
         )
 
 
-def _mean_log_likelihood(network: LanguageNetwork, corpus: Windows) -> float:
+def _mean_log_likelihood(network: LanguageNetwork | DensityNetwork, corpus: Windows) -> float:
     assert isinstance(corpus.targets, Ragged)
     total = network.log_likelihoods(corpus.x, corpus.targets, corpus.context).sum()
     return float(total) / int(corpus.x.lengths.sum())

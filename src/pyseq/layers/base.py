@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from pyseq.layers.arrays import get_namespace
+from pyseq.layers.carrying import behind_past, last_frames, with_frames_before, without_frames_before
 from pyseq.layers.initialisers import as_generator
 from pyseq.layers.streaming import LayerStream
 from pyseq.ops import Stream
@@ -127,14 +128,29 @@ class Layer(BaseEstimator):
 
         Returns
         -------
-        y, tape
-            As from `forward`. No gradient goes back into the state.
+        y : Ragged
+            As from `forward`.
+        tape : object
+            For `backward_carrying`.
         state : object
-            To go on from; None if the layer keeps none. Layers of convolutions keep none: for them, frames
-            before the first count as zeros.
+            To go on from; None if the layer keeps none. A layer with a `receptive_field` keeps the input
+            frames that it still needs.
         """
+        reach = (self.receptive_field or 1) - 1
+        if reach == 0:
+            y, tape = self.forward(x, training=training, rng=rng)
+            return y, tape, None
+        x, before = behind_past(x, state)
         y, tape = self.forward(x, training=training, rng=rng)
-        return y, tape, None
+        return without_frames_before(y, before), (tape, before), last_frames(x, reach)
+
+    def backward_carrying(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
+        """As `backward`, for a tape of `forward_carrying`; no gradient goes back into the state."""
+        if self.receptive_field in (None, 1):
+            return self.backward(tape, grad, need_grad_x=need_grad_x)
+        inner, before = tape
+        grad_x = self.backward(inner, with_frames_before(grad, before), need_grad_x=need_grad_x)
+        return None if grad_x is None else without_frames_before(grad_x, before)
 
     def backward(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
         """Add the gradients of the parameters to `gradients_` and return the gradient of the input.

@@ -102,6 +102,15 @@ class Chain(Layer):
             grad_x = self.layers[position].backward(tape[position], grad_x, need_grad_x=needed)
         return grad_x
 
+    def backward_carrying(self, tape: Any, grad: Ragged, *, need_grad_x: bool = True) -> Ragged | None:
+        """As `backward`, for a tape of `forward_carrying`."""
+        grad_x: Ragged | None = grad
+        for position in reversed(range(len(self.layers))):
+            assert grad_x is not None
+            needed = need_grad_x or position > 0
+            grad_x = self.layers[position].backward_carrying(tape[position], grad_x, need_grad_x=needed)
+        return grad_x
+
     def add_stages(self, stream: Stream, frame: int) -> int:
         """Add the stages of all layers."""
         for layer in self.layers:

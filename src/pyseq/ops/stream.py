@@ -188,5 +188,55 @@ class Stream:
             )
         )
 
+    def generate_values(
+        self,
+        prompt: NDArray[Any],
+        noise: NDArray[np.float64],
+        frame: int,
+        *,
+        n_components: int,
+        least_scale: float = 0.0,
+        temperature: float = 1.0,
+        limits: Any = (-np.inf, np.inf),
+    ) -> NDArray[Any]:
+        """Feed a prompt, then draw numbers from the mixture of Gaussians in `frame`, each the next input.
+
+        ``p(x) = sum_k softmax(a)_k prod_d N(x_d; m_kd, (exp(u_kd) + least_scale)^2)``. The columns of `frame`
+        are a (n_components,), which is missing where there is one component, m and u (n_components, inputs).
+
+        Parameters
+        ----------
+        prompt : array of shape (n, rows, inputs), n >= 1
+            Frames; the last is the input that the first draw follows.
+        noise : array of shape (length, rows, 1 + inputs), float64
+            What the draws are decided by: a number in [0, 1) that chooses the component, and standard normal
+            ones.
+        frame : int
+            Number of the frame that holds the mixture.
+        n_components : int
+        least_scale : float
+        temperature : float
+            Divides the logits a and multiplies the variances; above 0.
+        limits : pair of numbers, or of arrays of shape (inputs,)
+            Numbers drawn below the first or above the second count as these.
+
+        Returns
+        -------
+        array of shape (rows, length, inputs)
+        """
+        low, high = (np.array(np.broadcast_to(limit, self.inputs), dtype=np.float64) for limit in limits)
+        return np.asarray(
+            self._native.generate_values(
+                self._array(prompt),
+                np.ascontiguousarray(noise, dtype=np.float64),
+                frame,
+                n_components,
+                least_scale,
+                float(temperature),
+                low,
+                high,
+            )
+        )
+
     def _array(self, a: Any) -> NDArray[Any]:
         return np.ascontiguousarray(a, dtype=self.dtype)

@@ -28,15 +28,21 @@ class WindowBatch(Examples):
 
     Parameters
     ----------
-    x, targets : Ragged of n windows of tokens
+    x : Ragged of n windows
+        Each behind the frames before it.
+    targets : Ragged of n windows
+        Of a window's own frames.
     carried : ndarray of shape (n,), int64
         Row of the batch before that a window goes on from; -1 where it begins from nothing.
     context : ndarray of shape (n, n_context), optional
         Condition of each window's sequence.
+    before : ndarray of shape (n,), int64, optional
+        How many frames of x stand before the window; None: none.
     """
 
     carried: Indices | None = None
     context: NDArray[Any] | None = None
+    before: Indices | None = None
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,19 @@ class Windows(Examples):
 
     Parameters
     ----------
-    x, targets : Ragged of n sequences of tokens, alike in lengths
+    x, targets : Ragged of n sequences, alike in lengths
     steps : int
         Frames of a window.
     context : ndarray of shape (n, n_context), optional
         Condition of each sequence.
+    reach : int
+        A window comes with so many of the frames before it, where its sequence has them: an encoder that
+        sees so far back then says of the window what it says of the whole sequence.
     """
 
     steps: int = 128
     context: NDArray[Any] | None = None
+    reach: int = 0
 
     def n_batches(self, batch_size: int) -> int:
         """About as many as an epoch has; sequences do not fill the lanes evenly."""
@@ -98,8 +108,11 @@ class Windows(Examples):
 
     def take(self, plan: Any) -> WindowBatch:
         """The windows of a batch; their frames are not copied."""
-        windows = self.sequences(plan.owner).part(plan.begin, plan.lengths)
-        return WindowBatch(windows.x, windows.targets, None, plan.carried, windows.context)
+        owners = self.sequences(plan.owner)
+        targets = owners.part(plan.begin, plan.lengths).targets
+        before = np.minimum(plan.begin, self.reach)
+        x = owners.part(plan.begin - before, plan.lengths + before).x
+        return WindowBatch(x, targets, None, plan.carried, owners.context, before if self.reach else None)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[Windows, Windows]:
         """A training and a validation part: some sequences, or the end of each where there are few."""
