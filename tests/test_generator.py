@@ -309,4 +309,6 @@ def test_encoders_that_do_not_fit():
     with pytest.raises(ValueError, match="tie_weights"):
         small(GRU(7), tie_weights=True).fit(TEXTS)
     with pytest.raises(ValueError, match="frame by frame"):
-        small(Conv1d(4, 3, causal=False)).fit(TEXTS).generate("a")
+        small(Conv1d(4, 3, causal=False)).fit(TEXTS)
+    with pytest.raises(ValueError, match="bidirectional"):
+        small(GRU(4, bidirectional=True), carry_state=False).fit(TEXTS)

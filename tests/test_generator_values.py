@@ -200,5 +200,9 @@ def test_bad_settings():
     for settings, why in (({"values": "student"}, "values"), ({"n_components": 0}, "n_components")):
         with pytest.raises(ValueError, match=why):
             clone(small()).set_params(**settings).fit(waves())
+    for X in ("abc", ["abc"], [["a", "b"]]):
+        with pytest.raises((TypeError, ValueError), match=r"X.* expected"):
+            small().fit(X)
+    assert small(max_iter=1).fit([[1, 2, 3], [2, 3]]).symbols_ == []  # integers are numbers
     with pytest.raises(ValueError, match="univariate sequences; values="):
         small(values="mu-law").fit([np.zeros((4, 2))])

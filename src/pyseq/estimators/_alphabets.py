@@ -19,7 +19,7 @@ Alphabet: TypeAlias = Symbols | MuLaw | RealValues
 
 def learn_alphabet(estimator: Any, X: Any) -> Alphabet:
     """What occurs in X; sets the `n_features_in_` of the estimator, and what goes with it."""
-    if not holds_numbers(X):
+    if estimator.values == "mu-law" and not holds_numbers(X):
         estimator._fitted_on_table, estimator.n_features_in_ = False, 1
         return Symbols(as_corpus(X, "X"), "X")
     x = _numbers(estimator, X, "X", reset=True)

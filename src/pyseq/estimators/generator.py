@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import DensityMixin, clone
+from sklearn.base import DensityMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,11 +18,11 @@ from pyseq.estimators._alphabets import Alphabet, as_users_have_it, learn_alphab
 from pyseq.estimators._base import SequenceEstimator
 from pyseq.estimators._corpus import as_symbols, at_least_one, read_context
 from pyseq.estimators._generation import check_choice, check_prompt, draw_symbols, draw_values
-from pyseq.estimators._state import Seeds, unchanged_on_error
+from pyseq.estimators._networks import density_of, new_network
+from pyseq.estimators._state import unchanged_on_error
 from pyseq.estimators._values import RealValues
 from pyseq.layers import LSTM, Layer
 from pyseq.ragged import Ragged
-from pyseq.training.densities import GaussianMixture
 from pyseq.training.language import DensityNetwork, LanguageNetwork
 from pyseq.training.loop import TrainingDivergedError, fit_network
 from pyseq.training.optimizers import make_optimizer
@@ -44,10 +44,11 @@ class SequenceGenerator(DensityMixin, SequenceEstimator):
         Any causal layer or chain of layers. None: ``LSTM(256)``.
     values : {"mu-law", "gaussian", "mixture"}, default="mu-law"
         How real numbers are modelled. "mu-law": each becomes one of `n_levels` symbols, finer near 0.
-        "gaussian" and "mixture": the next frame, of one feature or several, has a Gaussian density, or that
-        of a mixture of `n_components` (Bishop 1994), whose means and scales the network puts out; frames are
-        standardised inside. Such a sequence follows a frame of means, and does not end by itself. What is
-        drawn stays within the range of the training data, widened on each side by its width.
+        "gaussian" and "mixture": sequences are of numbers, integers too; the next frame, of one feature or
+        several, has a Gaussian density, or that of a mixture of `n_components` (Bishop 1994), whose means and
+        scales the network puts out; frames are standardised inside. Such a sequence follows a frame of means,
+        and does not end by itself. What is drawn stays within the range of the training data, widened on each
+        side by its width.
     n_components : int, default=10
         Gaussians of a "mixture".
     embedding_dim : int, default=64
@@ -206,7 +207,11 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
                 training, validation = training.split(
                     self.validation_fraction, np.random.default_rng(seeds.split)
                 )
-            network: Any = self._copied_network() if goes_on else self._new_generating_network(seeds)
+            network: Any = (
+                self._copied_network()
+                if goes_on
+                else new_network(self, self._alphabet, self._n_context, np.random.default_rng(seeds.initial))
+            )
             training = replace(training, reach=network.reach)
             optimizer = make_optimizer(self.solver, network.flat_parameters(), weight_decay=float(self.alpha))
             try:
@@ -378,36 +383,9 @@ early_stopping, max_grad_norm, warm_start, verbose, random_state, dtype, device,
         rows = read_context(context, len(x), self._n_context, self.dtype, context_name)
         return Windows(x, targets, None, steps=int(self.tbptt_steps), context=rows)
 
-    def _density(self, alphabet: RealValues) -> GaussianMixture:
-        n_components = 1 if self.values == "gaussian" else int(self.n_components)
-        return GaussianMixture(n_components, alphabet.n_values)
-
     def _loss_and_options(self) -> Any:
         alphabet = self._alphabet
-        return repr(self._density(alphabet)) if isinstance(alphabet, RealValues) else self._loss
-
-    def _new_generating_network(self, seeds: Seeds) -> LanguageNetwork | DensityNetwork:
-        encoder = clone(self._encoder())
-        if encoder.takes_tokens:
-            raise ValueError(
-                f"encoder {encoder!r} takes tokens, expected one without an Embedding: it is built in"
-            )
-        common: dict[str, Any] = {
-            "n_context": self._n_context,
-            "carry": self.carry_state,
-            "dtype": self.dtype,
-            "rng": np.random.default_rng(seeds.initial),
-        }
-        if isinstance(self._alphabet, RealValues):
-            density = self._density(self._alphabet)
-            return DensityNetwork(encoder, density, self._alphabet.standardisation, **common)
-        return LanguageNetwork(
-            encoder,
-            len(self.symbols_) + 1,
-            embedding_dim=int(self.embedding_dim),
-            tie_weights=self.tie_weights,
-            **common,
-        )
+        return repr(density_of(self, alphabet)) if isinstance(alphabet, RealValues) else self._loss
 
 
 def _mean_log_likelihood(network: LanguageNetwork | DensityNetwork, corpus: Windows) -> float:

@@ -155,7 +155,7 @@ def binary_cross_entropy(
 
     Examples
     --------
-    >>> round(binary_cross_entropy(np.zeros((2, 3)), np.ones((2, 3))).loss / np.log(2), 6)
+    >>> round(float(binary_cross_entropy(np.zeros((2, 3)), np.ones((2, 3))).loss / np.log(2)), 6)
     3.0
     """
     xp = get_namespace(logits)
