@@ -130,12 +130,12 @@ def test_fit_shows_a_convolution_what_was_before():
     # What comes next stands 6 symbols before: beyond a window of 3 steps, inside a field of 7.
     rng = np.random.default_rng(0)
     text = ["".join(rng.choice(list("abcd"), 6)) * 6 for _ in range(20)]
-    settings = {"embedding_dim": 8, "max_iter": 25, "learning_rate_init": 0.05, "tbptt_steps": 3}
+    settings = {"embedding_dim": 8, "max_iter": 25, "learning_rate_init": 0.03, "tbptt_steps": 3}
     with_past, without = (
         SequenceGenerator(Memoryless(7, 16), random_state=0, carry_state=carry, batch_size=8, **settings)
         .fit(text)
         .loss_
         for carry in (True, False)
     )
-    assert with_past < 0.8
+    assert with_past < 0.4
     assert without > 1.2
