@@ -200,6 +200,9 @@ def test_bad_settings():
     for settings, why in (({"values": "student"}, "values"), ({"n_components": 0}, "n_components")):
         with pytest.raises(ValueError, match=why):
             clone(small()).set_params(**settings).fit(waves())
+    for X, why in (([], "X is empty"), ([[]], r"X\[0\] has length 0"), ([[0.5, np.nan]], "NaN")):
+        with pytest.raises(ValueError, match=why):
+            small().fit(X)
     for X in ("abc", ["abc"], [["a", "b"]]):
         with pytest.raises((TypeError, ValueError), match=r"X.* expected"):
             small().fit(X)
