@@ -24,9 +24,12 @@ from pyseq import GRU, TCN, Chain, Dropout, SequenceTagger
 SETTINGS = {
     "tcn": (
         Chain([Dropout(0.1), TCN(250, kernel_size=3, num_blocks=3, dropout=0.5)]),
-        {"learning_rate_init": 2e-3, "batch_size": 2},
+        {"learning_rate_init": 2e-3, "batch_size": 2, "max_grad_norm": 0.4},
     ),
-    "gru": (Chain([Dropout(0.1), GRU(300), Dropout(0.5)]), {"learning_rate_init": 3e-3, "batch_size": 4}),
+    "gru": (
+        Chain([Dropout(0.1), GRU(200, recurrent_dropout=0.3), Dropout(0.4)]),
+        {"learning_rate_init": 5e-3, "batch_size": 2, "max_grad_norm": 1.0},
+    ),
 }
 
 
@@ -65,7 +68,6 @@ def main() -> None:
         n_iter_no_change=np.inf,
         max_iter=options.epochs,
         learning_rate="cosine",
-        max_grad_norm=0.4,
         random_state=options.seed,
         callbacks=[watch],
         **settings,

@@ -43,6 +43,9 @@ LAYERS = [
     ProjectedLSTM(16, 4),
     LayerNormLSTM(12),
     MinGRU(10),
+    GRU(20, zoneout=0.2),
+    LSTM(18, num_layers=2, zoneout=0.1, zoneout_cell=0.5),
+    ProjectedLSTM(12, 5, zoneout=0.3, zoneout_cell=0.1),
     Dense(9, "relu"),
     Dense(200),
     Conv1d(7, 3, dilation=2, activation=None),
@@ -130,7 +133,6 @@ def test_a_stream_has_weights_of_its_own():
     ("layer", "why"),
     [
         (GRU(4, bidirectional=True), "bidirectional"),
-        (LSTM(4, zoneout=0.1), "zoneout"),
         (Conv1d(4, 3, causal=False), "causal"),
         (Chain([Dense(3), Conv1d(4, 3, causal=False)]), "causal"),
         (TCN(4, 3, 1, causal=False), "causal"),

@@ -27,7 +27,8 @@ class BoundStream {
                                weight.shape(2), dilation, brief);
   }
   int recurrent(int in, int cell, int precision, int64_t output, const py::array& weight_ih, const py::array& weight_hh,
-                const py::array& bias_ih, const py::array& bias_hh, const MaybeArray& extra) {
+                const py::array& bias_ih, const py::array& bias_hh, const MaybeArray& extra, const MaybeArray& zoneout_h,
+                const MaybeArray& zoneout_c) {
     const CellInfo info = cell_info(cell);
     RnnProblem p{};
     p.cell = static_cast<Cell>(cell);
@@ -37,7 +38,9 @@ class BoundStream {
     p.output = positive(output, "output");
     p.hidden = info.projects() && weight_ih.ndim() == 2 ? weight_ih.shape(0) / info.gates : p.output;
     const RnnWeights<R> w = cell_weights<R>(info, p, weight_ih, weight_hh, bias_ih, bias_hh, extra);
-    return stream_.recurrent(in, p, w, {weight_ih.size(), weight_hh.size(), bias_ih.size(), bias_hh.size(), extra ? extra->size() : 0});
+    if (zoneout_c && !info.has_cell) reject("zoneout_c", "none: this cell has no cell state");
+    return stream_.recurrent(in, p, w, {weight_ih.size(), weight_hh.size(), bias_ih.size(), bias_hh.size(), extra ? extra->size() : 0},
+                             flat<R>(zoneout_h, "zoneout_h", p.output), flat<R>(zoneout_c, "zoneout_c", p.hidden));
   }
   int elementwise(int in, int which) {
     if (which < 0 || which > static_cast<int>(Elementwise::kSigmoid)) reject("which", "0 (relu), 1 (tanh) or 2 (sigmoid)");
@@ -158,7 +161,7 @@ void bind(py::module_& m, const char* name) {
       .def("embedding", &S::embedding, py::arg("frame"), py::arg("weight"))
       .def("convolution", &S::convolution, py::arg("frame"), py::arg("weight"), py::arg("bias"), py::arg("dilation"), py::arg("brief"))
       .def("recurrent", &S::recurrent, py::arg("frame"), py::arg("cell"), py::arg("precision"), py::arg("output"), py::arg("weight_ih"),
-           py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"), py::arg("extra"))
+           py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"), py::arg("extra"), py::arg("zoneout_h"), py::arg("zoneout_c"))
       .def("elementwise", &S::elementwise, py::arg("frame"), py::arg("which"))
       .def("gate", &S::gate, py::arg("frame"))
       .def("add", &S::add, py::arg("a"), py::arg("b"))

@@ -138,12 +138,14 @@ class ConvolutionStage : public Stage<R> {
 template <class R>
 class RecurrentStage : public Stage<R> {
  public:
-  RecurrentStage(const R* in, R* out, const RnnProblem& p, const RnnWeights<R>& w, const RecurrentSizes& n)
+  RecurrentStage(const R* in, R* out, const RnnProblem& p, const RnnWeights<R>& w, const RecurrentSizes& n, const R* zoneout_h,
+                 const R* zoneout_c)
       : ones_(static_cast<std::size_t>(p.batch), 1),
         starts_(static_cast<std::size_t>(p.batch)),
         weights_(n.weight_ih + n.weight_hh + n.bias_ih + n.bias_hh + n.extra),
         h_(p.batch * p.output),
         c_(p.batch * p.hidden),
+        zoneout_(p.output + p.hidden),
         workspace_(0) {
     for (int64_t b = 0; b < p.batch; b++) starts_[static_cast<std::size_t>(b)] = b;
     a_.problem = p;
@@ -163,6 +165,11 @@ class RecurrentStage : public Stage<R> {
     a_.y_stride = p.output;
     a_.h0 = a_.h_last = h_.data();
     a_.c0 = a_.c_last = c_.data();
+    if (zoneout_h) copy(zoneout_.data(), zoneout_h, p.output);
+    if (zoneout_c) copy(zoneout_.data() + p.output, zoneout_c, p.hidden);
+    a_.masks.zoneout_h = zoneout_h ? zoneout_.data() : nullptr;  // one row for all frames
+    a_.masks.zoneout_c = zoneout_c ? zoneout_.data() + p.output : nullptr;
+    a_.problem.masked = zoneout_h || zoneout_c;
   }
   void step() override {
     const RnnKernels<R>& run = rnn_kernels<R>(a_.problem);
@@ -183,7 +190,7 @@ class RecurrentStage : public Stage<R> {
  private:
   RnnForward<R> a_{};
   std::vector<int64_t> ones_, starts_;
-  Numbers<R> weights_, h_, c_, workspace_;
+  Numbers<R> weights_, h_, c_, zoneout_, workspace_;
   int threads_ = 0;
 };
 
@@ -320,9 +327,10 @@ int Stream<R>::convolution(int in, const R* weight, const R* bias, int64_t outpu
   return out;
 }
 template <class R>
-int Stream<R>::recurrent(int in, const RnnProblem& problem, const RnnWeights<R>& weights, const RecurrentSizes& sizes) {
+int Stream<R>::recurrent(int in, const RnnProblem& problem, const RnnWeights<R>& weights, const RecurrentSizes& sizes,
+                         const R* zoneout_h, const R* zoneout_c) {
   const int out = new_frame(problem.output);
-  stages_.push_back(std::make_unique<RecurrentStage<R>>(source(in), data(out), problem, weights, sizes));
+  stages_.push_back(std::make_unique<RecurrentStage<R>>(source(in), data(out), problem, weights, sizes, zoneout_h, zoneout_c));
   return out;
 }
 template <class R>

@@ -68,7 +68,9 @@ class Stream {
   // Each returns the number of the frame it writes. Weights are copied.
   int embedding(int in, const R* weight, int64_t vocabulary, int64_t dim);  // of column 0, which holds whole numbers
   int convolution(int in, const R* weight, const R* bias, int64_t outputs, int64_t taps, int64_t dilation, bool brief);
-  int recurrent(int in, const RnnProblem& problem, const RnnWeights<R>& weights, const RecurrentSizes& sizes);
+  // zoneout_h [output], zoneout_c [hidden]: part of each number that stays as it was; may be null.
+  int recurrent(int in, const RnnProblem& problem, const RnnWeights<R>& weights, const RecurrentSizes& sizes,
+                const R* zoneout_h = nullptr, const R* zoneout_c = nullptr);
   int elementwise(int in, Elementwise which);
   int gate(int in);                              // tanh of the first half times sigmoid of the second
   int add(int a, int b);

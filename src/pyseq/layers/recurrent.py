@@ -121,10 +121,9 @@ class RecurrentLayer(Layer):
             raise ValueError(
                 f"{self!r} cannot run frame by frame: bidirectional, it begins at the last frame"
             )
-        if self.zoneout > 0 or self.zoneout_cell > 0:
-            raise ValueError(f"{self!r} cannot run frame by frame: zoneout must be 0 for that")
+        rates = {name: np.full(columns, rate) for name, _, rate, columns in self._zoneouts() if rate > 0}
         for level in range(self.num_layers):
-            frame = stream.recurrent(frame, self._cell(), self._weights(level, ""))
+            frame = stream.recurrent(frame, self._cell(), self._weights(level, ""), **rates)
         return frame
 
     def _forward_level(
@@ -155,17 +154,20 @@ class RecurrentLayer(Layer):
             shape, rate = (len(x), self._output_size()), self.recurrent_dropout
             mask = needs_generator(rng, "recurrent_dropout", rate).random(shape) >= rate
             masks["recurrent_mask"] = xp.asarray((mask / (1.0 - rate)).astype(x.dtype))
-        for name, setting, columns in (
-            ("zoneout_h", "zoneout", self._output_size()),
-            ("zoneout_c", "zoneout_cell", self.hidden_size),
-        ):
-            rate = getattr(self, setting)
+        for name, setting, rate, columns in self._zoneouts():
             if rate > 0 and training:
                 draws = needs_generator(rng, setting, rate).random((x.n_frames, columns), dtype="float32")
                 masks[name] = x.with_values(xp.asarray((draws < rate).astype(x.dtype)))
             elif rate > 0:
                 masks[name] = xp.full(columns, rate, dtype=x.dtype)
         return masks
+
+    def _zoneouts(self) -> list[tuple[str, str, float, int]]:
+        """Argument of `rnn_forward`, setting, rate and columns of the zoneout of h and of the cell state."""
+        return [
+            ("zoneout_h", "zoneout", self.zoneout, self._output_size()),
+            ("zoneout_c", "zoneout_cell", self.zoneout_cell, self.hidden_size),
+        ]
 
     def _backward_level(self, level: int, tapes: list[Any], grad: Ragged, need_grad_x: bool) -> Ragged | None:
         grad_x: Ragged | None = None

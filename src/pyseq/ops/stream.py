@@ -81,15 +81,29 @@ class Stream:
         """An affine layer with `weight` (outputs, inputs) and `bias` (outputs,)."""
         return self.convolution(frame, self._array(weight)[:, :, np.newaxis], bias, brief=brief)
 
-    def recurrent(self, frame: int, cell: str, weights: Any) -> int:
-        """A recurrent layer, from the state of zeros on; `cell` and `weights` as `rnn_forward` takes them."""
+    def recurrent(
+        self,
+        frame: int,
+        cell: str,
+        weights: Any,
+        *,
+        zoneout_h: NDArray[Any] | None = None,
+        zoneout_c: NDArray[Any] | None = None,
+    ) -> int:
+        """A recurrent layer, from the state of zeros on; arguments as `rnn_forward` takes them.
+
+        `zoneout_h` and `zoneout_c` are one rate for each unit.
+        """
         info = CELLS[cell]
         named: Any = info.weights(*map(self._array, weights))
         w_ih, w_hh, b_ih, b_hh = named[:4]
         output = w_hh.shape[1] if info.recurrent_gates else len(w_ih) // info.gates
         extra = extra_rows(named, info)
         precision = precision_code()
-        return int(self._native.recurrent(frame, info.code, precision, output, w_ih, w_hh, b_ih, b_hh, extra))
+        rates = (None if rate is None else self._array(rate) for rate in (zoneout_h, zoneout_c))
+        return int(
+            self._native.recurrent(frame, info.code, precision, output, w_ih, w_hh, b_ih, b_hh, extra, *rates)
+        )
 
     def elementwise(self, frame: int, function: str) -> int:
         """ "relu", "tanh" or "sigmoid" of every number."""
