@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -193,7 +193,7 @@ def conv1d_backward(
         need = bool(need_grad_x)
         done = _core.conv1d_backward_whole(x, weight, grad_y, dilation, bool(causal), need, precision_code())
         if done is not None:
-            return cast("tuple[Any, FloatArray, FloatArray]", done)
+            return done
     frames = as_frames(x, lengths)
     weight = _check_weight(weight, frames)
     dilation, left = _check_taps(weight, dilation, causal)
