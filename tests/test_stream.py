@@ -111,12 +111,43 @@ def test_streams_keep_the_precision_they_were_made_in(precision):
 
 
 def test_tokens():
-    layer = Chain([Embedding(11, 6), GRU(4)]).build(1, random_state=0)
-    tokens = np.random.default_rng(0).integers(0, 11, 20)
-    expected = layer.forward(Ragged(tokens, [20]))[0].values
-    assert_same_bits(layer.stream().push(tokens[:, np.newaxis]), expected)
     with pytest.raises(ValueError, match="tokens"):
-        layer.stream().push(np.array([[11]]))
+        Chain([Embedding(11, 6), GRU(4)]).build(1).stream().push(np.array([[11]]))
+
+
+def reads_tokens(layer, vocabulary, streams, dtype="float32", dim=6):
+    """A stream and the whole sequence agree, also once what tokens add is looked up."""
+    layer = Chain([Embedding(vocabulary, dim), clone(layer)]).build(1, dtype=dtype, random_state=0)
+    tokens = np.random.default_rng(0).integers(0, vocabulary, (streams, FRAMES))
+    expected = layer.forward(Ragged(tokens.ravel(), [FRAMES] * streams))[0].values.reshape(
+        streams, FRAMES, -1
+    )
+    stream = layer.stream(streams)
+    for _ in range(2):
+        got = stream.push(np.ascontiguousarray(tokens.T)[:, :, np.newaxis])
+        assert_same_bits(got.transpose(1, 0, 2), expected)
+        stream.reset()
+
+
+RECURRENT = [layer for layer in LAYERS if hasattr(layer, "num_layers")]
+
+
+@pytest.mark.parametrize("recurrent", RECURRENT, ids=repr)
+@pytest.mark.parametrize(("streams", "dtype"), [(1, "float32"), (3, "float64"), (20, "float32")])
+def test_what_tokens_add_is_looked_up_to_the_same_bits(recurrent, streams, dtype):
+    reads_tokens(recurrent, 11, streams, dtype)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+@pytest.mark.parametrize("recurrent", [Elman(70), GRU(65), LSTM(128), MinGRU(64)], ids=repr)
+def test_tokens_in_a_reduced_precision(precision, recurrent):
+    with config_context(precision=precision):
+        reads_tokens(recurrent, 30, 2)
+
+
+def test_a_table_of_tokens_is_bounded():
+    reads_tokens(LSTM(600), 30, 1, dim=1)
+    reads_tokens(LSTM(600), 1000, 20, dim=1)  # 10 MB: tokens are multiplied
 
 
 def test_a_stream_has_weights_of_its_own():
@@ -181,6 +212,30 @@ def test_stages():
     assert s.push(x, joined)[0, :, 3].tolist() == [1, 2]
     expected = np.tanh(x[..., :3].astype(float)) / (1 + np.exp(-x[..., 3:].astype(float)))
     np.testing.assert_allclose(s.push(x, gated), expected, rtol=3e-6)
+
+
+@pytest.mark.parametrize(
+    "layer", [Conv1d(70, 2, dilation=8), Dense(40), WaveNet(6, 9, dilation_cycle=4, num_cycles=1)], ids=repr
+)
+def test_medium_keeps_the_weights_of_convolutions_in_bfloat16(layer):
+    layer = clone(layer).build(FEATURES, random_state=0)
+    x = sequences(3)
+    exact = layer.stream(3).push(np.ascontiguousarray(x.transpose(1, 0, 2)))
+    with config_context(precision="medium"):
+        together, alone = layer.stream(3), layer.stream()
+    brief = together.push(np.ascontiguousarray(x.transpose(1, 0, 2)))
+    assert_same_bits(np.concatenate([alone.push(part) for part in np.split(x[1], [3, 40])]), brief[:, 1])
+    assert 1e-5 < np.abs(brief - exact).max() / np.abs(exact).max() < 1e-2
+
+
+def test_medium_leaves_float64_as_it_is():
+    layer = Chain([Conv1d(30, 3, activation=None), GRU(50), Dense(5)]).build(
+        FEATURES, dtype="float64", random_state=0
+    )
+    x = sequences(1, "float64")
+    with config_context(precision="medium"):
+        stream = layer.stream()
+    assert_same_bits(stream.push(x[0]), whole(layer, x)[0])
 
 
 def test_brief_weights_are_the_nearest_bfloat16():

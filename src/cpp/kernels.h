@@ -33,6 +33,11 @@ enum class Precision : int32_t {
 };
 
 // Sizes and sequences of one layer and direction.
+// What x adds to the sums of a frame, for frames that are few and come again: kFilled, a forward pass with a tape leaves
+// it there for frame 0 of every sequence, and ends. kRead, forward takes that tape as a table: `input` is 0, and a frame
+// of x is one number, the row of the table.
+enum class InputTable : int32_t { kNone, kFilled, kRead };
+
 struct RnnProblem {
   Cell cell;
   Precision precision;
@@ -43,6 +48,7 @@ struct RnnProblem {
   const int64_t* lengths;  // [batch], 0 allowed
   const int64_t* x_start;  // [batch] first row of each sequence in x
   const int64_t* y_start;  // [batch] first row of each sequence in y and grad_y
+  InputTable table = InputTable::kNone;
 };
 
 // Weights in PyTorch's layout; G gates of the cell in PyTorch's order, of which U have a recurrent product.
@@ -83,6 +89,8 @@ struct RnnForward {
   void* tape;          // bytes by RnnKernels::tape, aligned; null when no backward pass follows
   void* workspace;     // bytes by RnnKernels::forward_workspace
   bool packed;         // an earlier call with the same problem and weights, whose workspace this is, packed them
+  const R* table;      // the tape of the call that filled it; InputTable::kRead only
+  int64_t table_rows;  // sequences of that call
 };
 
 template <class R>

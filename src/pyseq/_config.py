@@ -68,6 +68,10 @@ def set_config(*, precision: str | None = None) -> None:
         float64, and results do not depend on batch, padding or threads. A backward pass is as precise as its
         forward pass was.
 
+        Streams (`Layer.stream`, `SequenceGenerator.generate`) have the precision in force when they are made.
+        In "medium" they also keep the float32 weights of all convolutions and dense layers in bfloat16, on
+        every processor, and multiply them with float32 frames: half the memory to read for a frame.
+
     Raises
     ------
     ValueError

@@ -146,6 +146,12 @@ def conv1d_forward(
     activated: Array | None = None,
     precision: int = 0,
 ) -> None: ...
+def conv1d_forward_whole(
+    x: Any, weight: Any, bias: Any, dilation: Any, causal: bool, activation: int, precision: int
+) -> Array | None: ...
+def conv1d_backward_whole(
+    x: Any, weight: Any, grad_y: Any, dilation: Any, causal: bool, need_grad_x: bool, precision: int
+) -> tuple[Array | None, Array, Array] | None: ...
 def conv1d_backward(
     x: Array,
     x_start: Array,

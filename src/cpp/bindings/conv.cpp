@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
+#include "bindings/whole.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -134,6 +135,96 @@ py::tuple conv1d_backward(const py::array& x, const py::array& x_start, const py
   });
 }
 
+// ------------------------------------------------------------------------------------------- the common case
+//
+// Of whole (batch, steps, features) arrays (bindings/whole.h), with no activation that a tape holds and nothing beside.
+
+template <class R>
+struct WholeConv {
+  std::vector<int64_t> numbers;  // lengths, starts
+  Conv1d<R> conv{};
+  int64_t steps = 0;
+};
+
+// x and weight as kernels want them; false where something is not as usual.
+template <class R>
+bool whole_of(WholeConv<R>& w, py::handle x, py::handle weight, py::handle dilation, bool causal) {
+  const auto* a = py::detail::array_proxy(x.ptr());
+  if (!py::isinstance<py::array>(weight) || py::detail::array_proxy(weight.ptr())->nd != 3 || !PyLong_CheckExact(dilation.ptr())) return false;
+  const auto* shape = py::detail::array_proxy(weight.ptr())->dimensions;
+  Conv1d<R>& c = w.conv;
+  c.batch = a->dimensions[0];
+  w.steps = a->dimensions[1];
+  c.in_channels = a->dimensions[2];
+  c.out_channels = shape[0];
+  c.kernel_size = shape[2];
+  if (c.batch < 1 || w.steps < 1 || c.in_channels < 1 || c.out_channels < 1 || c.kernel_size < 1) return false;
+  if (!(c.x = data_of<R>(x, {c.batch, w.steps, c.in_channels}))) return false;
+  if (!(c.weight = data_of<R>(weight, {c.out_channels, c.in_channels, c.kernel_size}))) return false;
+  int overflow = 0;
+  c.dilation = PyLong_AsLongLongAndOverflow(dilation.ptr(), &overflow);
+  if (overflow != 0 || c.dilation < 1 || c.dilation > kMostReach / c.kernel_size || (!causal && c.kernel_size % 2 == 0)) return false;
+  c.left = (c.kernel_size - 1) * c.dilation / (causal ? 1 : 2);
+  c.x_stride = c.in_channels;
+  if (c.batch * w.steps > kMostReach / c.out_channels) return false;
+  w.numbers.resize(static_cast<std::size_t>(2 * c.batch));
+  for (int64_t b = 0; b < c.batch; b++) {
+    w.numbers[static_cast<std::size_t>(b)] = w.steps;
+    w.numbers[static_cast<std::size_t>(c.batch + b)] = b * w.steps;
+  }
+  c.lengths = w.numbers.data();
+  c.x_start = c.y_start = c.grad_x_start = w.numbers.data() + c.batch;
+  return true;
+}
+
+py::object conv1d_forward_whole(py::handle x, py::handle weight, py::handle bias, py::handle dilation, bool causal,
+                                int activation, int precision) {
+  return by_whole_dtype(x, [&](auto zero) -> py::object {
+    using R = decltype(zero);
+    WholeConv<R> w;
+    Conv1d<R>& c = w.conv;
+    if (!whole_of(w, x, weight, dilation, causal)) return py::none();
+    if (!bias.is_none() && !(c.bias = data_of<R>(bias, {c.out_channels}))) return py::none();
+    if (activation < 0 || activation >= static_cast<int>(ConvActivation::kGated)) return py::none();
+    c.activation = static_cast<ConvActivation>(activation);
+    py::array_t<R> y = empty_array<R>({c.batch, w.steps, c.out_channels});
+    c.y = y.mutable_data();
+    c.y_stride = c.out_channels;
+    const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
+    Workspace workspace(kernels.forward_workspace(c));
+    c.workspace = workspace.data();
+    without_gil([&] { kernels.forward(c); });
+    return y;
+  });
+}
+
+py::object conv1d_backward_whole(py::handle x, py::handle weight, py::handle grad_y, py::handle dilation, bool causal,
+                                 bool need_grad_x, int precision) {
+  return by_whole_dtype(x, [&](auto zero) -> py::object {
+    using R = decltype(zero);
+    WholeConv<R> w;
+    Conv1d<R>& c = w.conv;
+    if (!whole_of(w, x, weight, dilation, causal)) return py::none();
+    if (!(c.grad_y = data_of<R>(grad_y, {c.batch, w.steps, c.out_channels}))) return py::none();
+    c.grad_y_stride = c.out_channels;
+    py::object grad_x = py::none();
+    if (need_grad_x) {
+      py::array_t<R> g = empty_array<R>({c.batch, w.steps, c.in_channels});
+      c.grad_x = g.mutable_data();
+      c.grad_x_stride = c.in_channels;
+      grad_x = g;
+    }
+    py::array_t<R> grad_weight = empty_array<R>({c.out_channels, c.in_channels, c.kernel_size}), grad_bias(c.out_channels);
+    c.grad_weight = grad_weight.mutable_data();
+    c.grad_bias = grad_bias.mutable_data();
+    const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
+    Workspace workspace(kernels.backward_workspace(c));
+    c.workspace = workspace.data();
+    without_gil([&] { kernels.backward(c); });
+    return py::make_tuple(grad_x, grad_weight, grad_bias);
+  });
+}
+
 }  // namespace
 
 void register_conv1d(py::module_& m) {
@@ -146,6 +237,8 @@ void register_conv1d(py::module_& m) {
         py::arg("grad_y"), py::arg("y_start"), py::arg("grad_x"), py::arg("grad_x_start"), py::arg("dilation"),
         py::arg("left"), py::arg("activation") = 0, py::arg("activated") = py::none(), py::arg("add") = py::none(),
         py::arg("add_start") = py::none(), py::arg("precision") = 0);
+  m.def("conv1d_forward_whole", &conv1d_forward_whole);
+  m.def("conv1d_backward_whole", &conv1d_backward_whole);
 }
 
 }  // namespace pyseq

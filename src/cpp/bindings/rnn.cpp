@@ -1,6 +1,7 @@
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
 #include "bindings/cells.h"
+#include "bindings/whole.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -157,11 +158,7 @@ py::list rnn_backward(int cell, int precision, bool reverse, const py::array& x,
 
 // ------------------------------------------------------------------------------------------- the common case
 //
-// A whole (batch, steps, features) array without lengths. A step of a small network takes less time than checking its
-// arguments in Python, so everything is looked at here. Where something is not as usual these return None, and the
-// caller goes the general way, which knows how to convert and what to complain about.
-
-constexpr int kByte = 2, kFloat = 11, kDouble = 12;  // NumPy's type numbers
+// Of whole (batch, steps, features) arrays (bindings/whole.h).
 
 template <class R>
 struct Whole {
@@ -170,22 +167,6 @@ struct Whole {
   RnnWeights<R> weights;
   R* x;
 };
-
-// The numbers of a C-contiguous native array of R with this shape, or null.
-template <class R>
-R* data_of(py::handle h, std::initializer_list<int64_t> shape) {
-  if (!py::isinstance<py::array>(h)) return nullptr;
-  const auto* a = py::detail::array_proxy(h.ptr());
-  const auto* d = py::detail::array_descriptor_proxy(a->descr);
-  constexpr int usual = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  constexpr int type = sizeof(R) == 1 ? kByte : sizeof(R) == 4 ? kFloat : kDouble;
-  if (a->nd != static_cast<int>(shape.size()) || (a->flags & usual) != usual) return nullptr;
-  if (d->type_num != type || d->byteorder == '>') return nullptr;
-  int i = 0;
-  for (const int64_t n : shape)
-    if (a->dimensions[i++] != n) return nullptr;
-  return reinterpret_cast<R*>(a->data);
-}
 
 // A state, or a pair of them: false where it is not as usual. None is a null pointer.
 template <class R>
@@ -232,16 +213,6 @@ bool whole_of(Whole<R>& w, const CellInfo& info, int cell, int precision, bool r
   w.problem.lengths = w.numbers.data();
   w.problem.x_start = w.problem.y_start = w.numbers.data() + batch;
   return true;
-}
-
-// f(float{}) or f(double{}) for a 3-D array of it; else None.
-template <class F>
-py::object by_whole_dtype(py::handle x, F&& f) {
-  if (!py::isinstance<py::array>(x) || py::detail::array_proxy(x.ptr())->nd != 3) return py::none();
-  const int type = py::detail::array_descriptor_proxy(py::detail::array_proxy(x.ptr())->descr)->type_num;
-  if (type == kFloat) return f(float{});
-  if (type == kDouble) return f(double{});
-  return py::none();
 }
 
 py::object rnn_forward_whole(int cell, int precision, bool reverse, py::handle x, py::handle weights, py::handle extra,

@@ -25,26 +25,34 @@ int conv1d_threads(const Conv1d<R>& c, int64_t rows) {
                      static_cast<double>(c.in_channels) * static_cast<double>(c.out_channels));
 }
 
-// dst gets lines (k, a) of `columns` numbers weight[a * stride_a + column * stride_c + tap k], in panels; operand a of P
-// is made of `channels`, zero beyond them. `reversed`: line (k, a) holds tap taps - 1 - k.
+// A weight in panels: dst gets lines (k, a) of `columns` numbers weight[a * stride_a + column * stride_c + tap k]. Operand a
+// of P is made of `channels`, zero beyond them. `reversed`: line (k, a) holds tap taps - 1 - k.
+template <class R>
+struct Packing {
+  R* dst;
+  const R* weight;
+  int64_t taps, channels, columns, stride_a, stride_c;
+  bool reversed;
+};
+
+// Operands [first, last) of it.
 template <class P, class R>
-void pack_taps(R* dst, const R* weight, int64_t taps, int64_t channels, int64_t columns, int64_t stride_a,
-               int64_t stride_c, bool reversed) {
+void pack_taps(const Packing<R>& p, int64_t first, int64_t last) {
   constexpr int W = kLanes<R>;
-  const int64_t width = kPanelVectors * W, operands = ceil_div(channels, P::size);
-  for (int64_t c0 = 0; c0 < columns; c0 += width) {
-    const int64_t wide = min_of<int64_t>(width, round_up(columns - c0, W));
-    R* panel = dst + taps * operands * c0;
-    for (int64_t a = 0; a < operands; a++)
-      for (int64_t k = 0; k < taps; k++)
+  const int64_t width = kPanelVectors * W, operands = ceil_div(p.channels, P::size);
+  for (int64_t c0 = 0; c0 < p.columns; c0 += width) {
+    const int64_t wide = min_of<int64_t>(width, round_up(p.columns - c0, W));
+    R* panel = p.dst + p.taps * operands * c0;
+    for (int64_t a = first; a < last; a++)
+      for (int64_t k = 0; k < p.taps; k++)
         for (int64_t c = 0; c < wide; c += W) {
-          const R* w = weight + (c0 + c) * stride_c + k;
-          const int64_t n = min_of<int64_t>(W, columns - c0 - c);
-          store(panel + ((reversed ? taps - 1 - k : k) * operands + a) * wide + c, P::join([&](int part) {
+          const R* w = p.weight + (c0 + c) * p.stride_c + k;
+          const int64_t n = min_of<int64_t>(W, p.columns - c0 - c);
+          store(panel + ((p.reversed ? p.taps - 1 - k : k) * operands + a) * wide + c, P::join([&](int part) {
             const int64_t channel = a * P::size + part;
             Vec<R> v = {};
-            if (channel < channels)
-              for (int64_t i = 0; i < n; i++) v[i] = w[channel * stride_a + i * stride_c];
+            if (channel < p.channels)
+              for (int64_t i = 0; i < n; i++) v[i] = w[channel * p.stride_a + i * p.stride_c];
             return v;
           }));
         }
@@ -78,6 +86,7 @@ template <class R, class P>
 struct Run {
   const Conv1d<R>& c;
   const Correlation<R, P>* correlation;  // null: none
+  Packing<R> packing;                    // of its weight
   WeightGradient<R, P>* gradient;        // null: none
   int64_t rows;
   R* grad_z;         // where the gradient before the activation goes, packed; null: there is no activation
@@ -116,7 +125,11 @@ void run_thread(void* context, int thread, int threads) {
   const int64_t row0 = piece_start(run.rows, threads, thread), row1 = piece_start(run.rows, threads, thread + 1);
   if (run.grad_z) unfinish(run.c, row0, row1, run.grad_z);
   if (run.copies) copy_operands<P>(run.c, run.source, row0, row1, run.copies, run.correlation->inputs);
-  if (run.grad_z || run.copies) run.barrier.wait(threads);  // others read these rows too
+  if (run.correlation) {
+    const int64_t operands = run.correlation->inputs;
+    pack_taps<P>(run.packing, piece_start(operands, threads, thread), piece_start(operands, threads, thread + 1));
+  }
+  run.barrier.wait(threads);  // others read these rows and weights too
   if (run.correlation) {
     R* scratch = run.scratch ? run.scratch + thread * kMostRows * run.correlation->finish.outputs : nullptr;
     correlate(*run.correlation, row0, row1, scratch);
@@ -176,15 +189,15 @@ template <class R, class P>
 void conv1d_forward(const Conv1d<R>& c) noexcept {
   Arena arena(c.workspace);
   ForwardWork<R, P> work(c, arena);
-  pack_taps<P>(work.operands.weight, c.weight, c.kernel_size, c.in_channels, c.out_channels, c.kernel_size,
-               c.in_channels * c.kernel_size, false);
+  const Packing<R> packing = {work.operands.weight, c.weight, c.kernel_size, c.in_channels, c.out_channels,
+                              c.kernel_size, c.in_channels * c.kernel_size, false};
   for (int64_t o = 0; c.bias && o < round_up(c.out_channels, kLanes<R>); o++)
     work.bias[o] = o < c.out_channels ? c.bias[o] : R(0);
   const Finish<R> finish = {c.activation, c.out_channels, conv1d_columns(c), c.residual_start, c.residual,
                             c.residual_stride, c.y_start, c.y, c.y_stride, c.activated, c.activated_stride, z_apart(c)};
   const Source<R> source = {c.x_start, c.x, c.x_stride, c.in_channels};
   const Correlation<R, P> forward = work.operands.correlation(c, source, c.left, c.bias ? work.bias : nullptr, finish);
-  Run<R, P> run = {c, &forward, nullptr, total_rows(c), nullptr, work.operands.copies, source, work.scratch, {}};
+  Run<R, P> run = {c, &forward, packing, nullptr, total_rows(c), nullptr, work.operands.copies, source, work.scratch, {}};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);
 }
 
@@ -228,9 +241,8 @@ void conv1d_backward(const Conv1d<R>& c) noexcept {
   Arena arena(c.workspace);
   BackwardWork<R, P> work(c, arena);
   packed_starts(c, work.start);
-  if (c.grad_x)
-    pack_taps<P>(work.operands.weight, c.weight, c.kernel_size, c.out_channels, c.in_channels,
-                 c.in_channels * c.kernel_size, c.kernel_size, true);
+  const Packing<R> packing = {work.operands.weight, c.weight, c.kernel_size, c.out_channels, c.in_channels,
+                              c.in_channels * c.kernel_size, c.kernel_size, true};
   const Finish<R> finish = {ConvActivation::kNone, c.in_channels, c.in_channels, c.residual_start, c.residual,
                             c.residual_stride, c.grad_x_start, c.grad_x, c.grad_x_stride, nullptr, 0, false};
   const Source<R> source = {work.linear.y_start, work.linear.grad_y, work.linear.grad_y_stride, c.out_channels};
@@ -238,7 +250,8 @@ void conv1d_backward(const Conv1d<R>& c) noexcept {
   const Correlation<R, P> transposed = work.operands.correlation(c, source, left, nullptr, finish);
   R* grad_z = c.activation == ConvActivation::kNone ? nullptr : work.grad_z;
   R* copies = c.grad_x ? work.operands.copies : nullptr;
-  Run<R, P> run = {c, c.grad_x ? &transposed : nullptr, &work.gradient, total_rows(c), grad_z, copies, source, nullptr, {}};
+  Run<R, P> run = {c,      c.grad_x ? &transposed : nullptr, packing, &work.gradient, total_rows(c), grad_z,
+                   copies, source, nullptr, {}};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);
 }
 

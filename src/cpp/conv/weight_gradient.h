@@ -71,9 +71,7 @@ class WeightGradient {
 
   // The part of one of `threads` threads: its tiles of grad_weight, and their columns of grad_bias.
   void run(int thread, int threads) {
-    int64_t tiles = 0;
-    each_panel([&](int64_t, auto nv) { tiles += c.kernel_size * tiles_high(nv, threads); });
-    const Share share = {threads, piece_start(tiles, threads, thread), piece_start(tiles, threads, thread + 1)};
+    const Share share = share_of(thread, threads);
     if (share.first == share.last) return;
     each_tile(share, [&](const Tile& tile, auto) {
       memset(tile.sums, 0, static_cast<size_t>(tile.rows * tile.width) * sizeof(R));
@@ -135,6 +133,34 @@ class WeightGradient {
           f(Tile{column, width, k, row, rows, sums, k + q == 0 ? bias_sums_ + column : nullptr}, nv);
         }
     });
+  }
+
+  // The frames that a tap multiplies, of all sequences.
+  int64_t frames_under(int64_t tap) const {
+    const int64_t shift = tap * c.dilation - c.left, away = shift < 0 ? -shift : shift;
+    int64_t frames = 0;
+    for (int64_t b = 0; b < c.batch; b++) frames += max_of<int64_t>(0, c.lengths[b] - away);
+    return frames;
+  }
+  // A thread's tiles. A tap far from the frame itself multiplies fewer frames: threads get equal work, not equal numbers.
+  Share share_of(int thread, int threads) const {
+    const auto each_work = [&](const auto& f) {
+      int64_t tap = -1, frames = 0;
+      each_tile(Share{threads, 0, INT64_MAX}, [&](const Tile& tile, auto) {
+        if (tile.tap != tap) frames = frames_under(tap = tile.tap);
+        f(tile.rows * tile.width * (frames + 1));
+      });
+    };
+    int64_t total = 0, before = 0;
+    each_work([&](int64_t work) { total += work; });
+    Share share = {threads, 0, 0};
+    each_work([&](int64_t work) {
+      const int64_t owner = (2 * before + work) * threads / (2 * total);  // by the middle of the tile
+      share.first += owner < thread;
+      share.last += owner <= thread;
+      before += work;
+    });
+    return share;
   }
 
   // Adds frames [t0, t1) of sequence b to the sums of a share.

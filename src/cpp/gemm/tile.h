@@ -107,6 +107,11 @@ PYSEQ_TILE void row_product_tile(const RowProduct<R, P>& p, int64_t row, const R
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] += p.block_stride;
   }
   const int64_t left = p.columns - column;
+  if (left >= NV * W && !p.accumulate) {  // without a question for each vector
+    PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+      PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(p.out[row + i] + column + W * j, acc[i][j]);
+    return;
+  }
   PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
     R* out = p.out[row + i] + column;
     PYSEQ_UNROLL for (int j = 0; j < NV; j++) {

@@ -57,8 +57,9 @@ struct ForwardWork {
     const int64_t weight_bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) *
                                  C::Operand::parts / C::Operand::size;
     const int64_t fewest = tiled<C> ? kTileRowsFused : tile_rows(C::slots);
-    fused = products_may_fuse<C> && (rows_each == 1 && !tiled<C> ? weight_bytes <= kSingleFusedBytes
-                                                                 : rows_each >= fewest && weight_bytes <= kFusedBytes);
+    fused = products_may_fuse<C> && p.table == InputTable::kNone &&
+            (rows_each == 1 && !tiled<C> ? weight_bytes <= kSingleFusedBytes
+                                         : rows_each >= fewest && weight_bytes <= kFusedBytes);
     slots = arena.take<R>(keeps_tape || (fused && !needs_slots<C>) ? 0 : chunk_slots_size(s));
     cells = arena.take<R>(!keeps_tape && C::has_cell ? (p.masked ? 2 : 1) * s.batch * s.padded : 0);
     row_room = s.batch;
@@ -231,23 +232,32 @@ PYSEQ_TILE void input_tile(const R* bias, const R* weights, int64_t inputs, cons
     PYSEQ_UNROLL for (int j = 0; j < S; j++) store(slots[i] + block_offset + j * W, acc[i][j]);
 }
 
+// f(x, slots) for a thread's frames of a chunk, step by step.
+template <class C, class R, int Q, class F>
+PYSEQ_INLINE void frames_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, const Share& share,
+                                  const Row<R>* rows, const F& f) {
+  const Plan& plan = context.work.plan;
+  const int64_t step_x = plan.shape.reverse ? -context.args.x_stride : context.args.x_stride;
+  R* base = context.slots + (context.keeps_tape ? chunk.base * plan.shape.blocks * plan.shape.frame_size : 0);
+  for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
+    const int64_t frame = plan.offset[t] - plan.offset[chunk.first_step];
+    for (int64_t j = 0; j < share.count(plan.active[t]); j++)
+      f(rows[j].x + (t - chunk.first_step) * step_x, base + (frame + share.row + j * share.row_step) * plan.shape.frame_size);
+  }
+}
+
 // The product of x over a thread's frames of a chunk, each weight block read once.
 template <class C, class R, int Q>
 void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, const Share& share, const Row<R>* rows) {
   const auto& work = context.work;
   const Plan& plan = work.plan;
-  const int64_t step_x = plan.shape.reverse ? -context.args.x_stride : context.args.x_stride;
   const R** x = work.chunk_x + share.thread * work.frame_room;
   R** slots = work.chunk_slots + share.thread * work.frame_room;
-  R* base = context.slots + (context.keeps_tape ? chunk.base * plan.shape.blocks * plan.shape.frame_size : 0);
   int64_t n = 0;
-  for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
-    const int64_t frame = plan.offset[t] - plan.offset[chunk.first_step];
-    for (int64_t j = 0; j < share.count(plan.active[t]); j++, n++) {
-      x[n] = work.operands.of_x(share.thread, n, rows[j].x + (t - chunk.first_step) * step_x);
-      slots[n] = base + (frame + share.row + j * share.row_step) * plan.shape.frame_size;
-    }
-  }
+  frames_of_chunk(context, chunk, share, rows, [&](const R* frame, R* slots_of_frame) {
+    x[n] = work.operands.of_x(share.thread, n, frame);
+    slots[n++] = slots_of_frame;
+  });
   const int64_t K = operands_in<C>(plan.shape.input);
   if constexpr (tiled<C>) tiled_input(context, chunk, share, n, slots);
   else
@@ -257,6 +267,17 @@ void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, 
             work.bias + u * plan.shape.frame_size, work.weight_ih + u * K * C::x_slots * kLanes<R>, K, x + first,
             slots + first, u * chunk.stride * plan.shape.frame_size);
       });
+}
+
+// The same from a table, whose rows x names.
+template <class C, class R, int Q>
+void look_input_up(const ForwardContext<C, R, Q>& context, const Chunk& chunk, const Share& share, const Row<R>* rows) {
+  const int64_t size = context.work.plan.shape.frame_size, block = block_stride(context.args.table_rows) * size;
+  frames_of_chunk(context, chunk, share, rows, [&](const R* x, R* slots) {
+    const R* sums = context.args.table + static_cast<int64_t>(*x) * size;
+    for (int64_t u = share.first_block; u < share.end_block; u++)
+      memcpy(slots + u * chunk.stride * size, sums + u * block, C::slots * kLanes<R> * sizeof(R));
+  });
 }
 
 // A thread's part of what all read: packed weights, and states before the first step.
@@ -314,7 +335,9 @@ void forward_thread(void* p, int thread, int threads) {
     const Chunk& chunk = plan.chunks[c];
     // Without a tape all chunks lie in one place, each spaced by its own frames: the last one must be done with.
     if (c > 0 && context.slots && !context.keeps_tape) work.barrier->wait(threads);
-    if (!work.fused) input_of_chunk(context, chunk, share, rows);
+    if (context.args.problem.table == InputTable::kRead) look_input_up(context, chunk, share, rows);
+    else if (!work.fused) input_of_chunk(context, chunk, share, rows);
+    if (context.args.problem.table == InputTable::kFilled) break;
     if constexpr (C::scheme == Scheme::kNormalised) normalise_input(context, chunk, share);
     R* base = context.slots ? context.slots + (context.keeps_tape ? chunk.base * s.blocks * s.frame_size : 0) : nullptr;
     for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
@@ -341,6 +364,7 @@ void forward_thread(void* p, int thread, int threads) {
     }
   }
   if constexpr (tiled<C>) end_tiles(context);
+  if (context.args.problem.table == InputTable::kFilled) return;
   if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
   // Final states. All of a row's blocks are this thread's, or all threads are past the last barrier.
   if (share.barriers && thread != 0) return;

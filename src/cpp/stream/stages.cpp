@@ -3,9 +3,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "runtime/dispatch.h"
-#include "runtime/parallel.h"
+#include "stream/recurrent.h"
 
 namespace pyseq {
 
@@ -29,27 +30,23 @@ void Numbers<R>::Free::operator()(R* p) const {
 namespace {
 
 template <class R>
-void copy(R* to, const R* from, int64_t count) {
-  if (count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(R));
-}
-
-template <class R>
 class EmbeddingStage : public Stage<R> {
  public:
   EmbeddingStage(const R* tokens, int64_t stride, R* out, int64_t rows, const R* weight, int64_t vocabulary, int64_t dim)
-      : tokens_(tokens), stride_(stride), out_(out), rows_(rows), dim_(dim), weight_(vocabulary * dim) {
+      : tokens_(tokens), stride_(stride), out_(out), rows_(rows), vocabulary_(vocabulary), dim_(dim), weight_(vocabulary * dim) {
     copy(weight_.data(), weight, vocabulary * dim);
   }
   void step() override {
     for (int64_t r = 0; r < rows_; r++)
       copy(out_ + r * dim_, weight_.data() + static_cast<int64_t>(tokens_[r * stride_]) * dim_, dim_);
   }
+  Lookup<R> lookup() const { return {tokens_, stride_, weight_.data(), vocabulary_, dim_}; }
 
  private:
   const R* tokens_;
   int64_t stride_;
   R* out_;
-  int64_t rows_, dim_;
+  int64_t rows_, vocabulary_, dim_;
   Numbers<R> weight_;
 };
 
@@ -133,65 +130,6 @@ class ConvolutionStage : public Stage<R> {
   int64_t length_, time_ = 0;
   Numbers<R> ring_, sums_, packed_;
   std::vector<const R*> x_;
-};
-
-template <class R>
-class RecurrentStage : public Stage<R> {
- public:
-  RecurrentStage(const R* in, R* out, const RnnProblem& p, const RnnWeights<R>& w, const RecurrentSizes& n, const R* zoneout_h,
-                 const R* zoneout_c)
-      : ones_(static_cast<std::size_t>(p.batch), 1),
-        starts_(static_cast<std::size_t>(p.batch)),
-        weights_(n.weight_ih + n.weight_hh + n.bias_ih + n.bias_hh + n.extra),
-        h_(p.batch * p.output),
-        c_(p.batch * p.hidden),
-        zoneout_(p.output + p.hidden),
-        workspace_(0) {
-    for (int64_t b = 0; b < p.batch; b++) starts_[static_cast<std::size_t>(b)] = b;
-    a_.problem = p;
-    a_.problem.lengths = ones_.data();
-    a_.problem.x_start = a_.problem.y_start = starts_.data();
-    R* kept = weights_.data();
-    const auto keep = [&](const R* from, int64_t count) {
-      copy(kept, from, count);
-      kept += count;
-      return count ? kept - count : nullptr;
-    };
-    a_.weights = {keep(w.weight_ih, n.weight_ih), keep(w.weight_hh, n.weight_hh), keep(w.bias_ih, n.bias_ih),
-                  keep(w.bias_hh, n.bias_hh), keep(w.extra, n.extra)};
-    a_.x = in;
-    a_.x_stride = p.input;
-    a_.y = out;
-    a_.y_stride = p.output;
-    a_.h0 = a_.h_last = h_.data();
-    a_.c0 = a_.c_last = c_.data();
-    if (zoneout_h) copy(zoneout_.data(), zoneout_h, p.output);
-    if (zoneout_c) copy(zoneout_.data() + p.output, zoneout_c, p.hidden);
-    a_.masks.zoneout_h = zoneout_h ? zoneout_.data() : nullptr;  // one row for all frames
-    a_.masks.zoneout_c = zoneout_c ? zoneout_.data() + p.output : nullptr;
-    a_.problem.masked = zoneout_h || zoneout_c;
-  }
-  void step() override {
-    const RnnKernels<R>& run = rnn_kernels<R>(a_.problem);
-    if (threads_ != max_threads()) {  // they share the workspace out
-      threads_ = max_threads();
-      workspace_ = Numbers<R>(run.forward_workspace(a_.problem) / static_cast<int64_t>(sizeof(R)) + 1);
-      a_.workspace = workspace_.data();
-      a_.packed = false;
-    }
-    run.forward(a_);
-    a_.packed = true;
-  }
-  void reset() override {
-    h_.clear();
-    c_.clear();
-  }
-
- private:
-  RnnForward<R> a_{};
-  std::vector<int64_t> ones_, starts_;
-  Numbers<R> weights_, h_, c_, zoneout_, workspace_;
-  int threads_ = 0;
 };
 
 template <class R>
@@ -316,7 +254,9 @@ int Stream<R>::new_frame(int64_t width) {
 template <class R>
 int Stream<R>::embedding(int in, const R* weight, int64_t vocabulary, int64_t dim) {
   const int out = new_frame(dim);
-  stages_.push_back(std::make_unique<EmbeddingStage<R>>(source(in), width(in), data(out), rows_, weight, vocabulary, dim));
+  auto stage = std::make_unique<EmbeddingStage<R>>(source(in), width(in), data(out), rows_, weight, vocabulary, dim);
+  frame_.back()->lookup = stage->lookup();
+  stages_.push_back(std::move(stage));
   return out;
 }
 template <class R>
@@ -330,7 +270,9 @@ template <class R>
 int Stream<R>::recurrent(int in, const RnnProblem& problem, const RnnWeights<R>& weights, const RecurrentSizes& sizes,
                          const R* zoneout_h, const R* zoneout_c) {
   const int out = new_frame(problem.output);
-  stages_.push_back(std::make_unique<RecurrentStage<R>>(source(in), data(out), problem, weights, sizes, zoneout_h, zoneout_c));
+  const Lookup<R>& lookup = frame_[static_cast<std::size_t>(in)]->lookup;
+  stages_.push_back(
+      std::make_unique<RecurrentStage<R>>(source(in), lookup, data(out), problem, weights, sizes, zoneout_h, zoneout_c));
   return out;
 }
 template <class R>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -29,11 +30,26 @@ class Numbers {
   int64_t size_;
 };
 
+template <class R>
+inline void copy(R* to, const R* from, int64_t count) {
+  if (count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(R));
+}
+
+// Rows of a frame that are rows of a table.
+template <class R>
+struct Lookup {
+  const R* tokens;   // which: `stride` from one row of the frame to the next
+  int64_t stride;
+  const R* weight;   // [vectors][dim]
+  int64_t vectors, dim;
+};
+
 // What a stage leaves of a frame: [rows][width].
 template <class R>
 struct Frame {
   int64_t width;
   Numbers<R> values;
+  Lookup<R> lookup{};  // no vectors: its rows may be anything
   Frame(int64_t rows, int64_t w) : width(w), values(rows * w) {}
   R* data() const { return values.data(); }
 };

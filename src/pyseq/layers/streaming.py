@@ -18,7 +18,8 @@ __all__ = ["LayerStream"]
 class LayerStream:
     """What `Layer.stream` returns: a copy of the layer's weights, and the past of some streams.
 
-    Frames pushed one by one, or many at a time, give the bits of `Layer.forward` on the whole sequence.
+    Frames pushed one by one, or many at a time, give the bits of `Layer.forward` on the whole sequence; but
+    in precision "medium" convolutions and dense layers have results of their own (:class:`pyseq.ops.Stream`).
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyseq import _core
-from pyseq._config import precision_code
+from pyseq._config import get_config, precision_code
 from pyseq.ops.cells import CELLS, extra_rows
 
 __all__ = ["Stream"]
@@ -22,7 +22,12 @@ class Stream:
 
     Stages are added in the order they run in. Each reads the frame of an earlier one, says which by its
     number, and returns the number of its own; 0 is the input. Results are those of the whole-sequence ops to
-    the bit, on the same tier and in the same precision; but convolutions are always in "highest".
+    the bit, on the same tier and in the same precision. A stage has the precision in force when it is added.
+
+    In "medium", convolutions and dense stages of float32 keep their weights in bfloat16, on every processor:
+    half the memory to read for a frame. Frames and sums stay float32, so results are nearer to "highest" than
+    those of the whole-sequence ops in "medium", and are not their bits. They are the same for any number of
+    rows and any chunks.
 
     Parameters
     ----------
@@ -66,19 +71,22 @@ class Stream:
         bias: NDArray[Any] | None = None,
         *,
         dilation: int = 1,
-        brief: bool = False,
+        brief: bool | None = None,
     ) -> int:
         """As `causal_conv1d`, with `weight` (outputs, inputs, taps) and `bias` (outputs,).
 
-        `brief` keeps the weights in bfloat16: half the memory to read, relative error 2e-3 a weight.
+        `brief` keeps the weights in bfloat16: half the memory to read, relative error 2e-3 a weight. None:
+        where the precision in force is "medium".
         """
+        if brief is None:
+            brief = get_config()["precision"] == "medium"
         bias = None if bias is None else self._array(bias)
         return int(self._native.convolution(frame, self._array(weight), bias, dilation, brief))
 
     def dense(
-        self, frame: int, weight: NDArray[Any], bias: NDArray[Any] | None = None, *, brief: bool = False
+        self, frame: int, weight: NDArray[Any], bias: NDArray[Any] | None = None, *, brief: bool | None = None
     ) -> int:
-        """An affine layer with `weight` (outputs, inputs) and `bias` (outputs,)."""
+        """An affine layer: `weight` (outputs, inputs), `bias` (outputs,); `brief` as in `convolution`."""
         return self.convolution(frame, self._array(weight)[:, :, np.newaxis], bias, brief=brief)
 
     def recurrent(
@@ -93,6 +101,9 @@ class Stream:
         """A recurrent layer, from the state of zeros on; arguments as `rnn_forward` takes them.
 
         `zoneout_h` and `zoneout_c` are one rate for each unit.
+
+        Behind an `embedding`, what each token adds is computed once and then looked up, where that fits in
+        8 MB: a token then reads the recurrent weights alone.
         """
         info = CELLS[cell]
         named: Any = info.weights(*map(self._array, weights))
