@@ -115,7 +115,7 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
 }
 
 // Bytes of a step that are worth asking for ahead: fewer come by themselves, more would not stay in L2 until they are read.
-constexpr int64_t kFewestAheadBytes = 64 << 10, kMostAheadBytes = 512 << 10;
+constexpr int64_t kFewestAheadBytes = 64 << 10, kMostAheadBytes = 256 << 10;
 
 // Whether n rows of a share read so many.
 template <class C, class R>

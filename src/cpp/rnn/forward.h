@@ -58,7 +58,7 @@ struct ForwardWork {
                                  C::Operand::parts / C::Operand::size;
     const int64_t fewest = tiled<C> ? kTileRowsFused : tile_rows(C::slots);
     fused = products_may_fuse<C> && (rows_each == 1 && !tiled<C> ? weight_bytes <= kSingleFusedBytes
-                                                                 : rows_each >= fewest && weight_bytes <= kFusedBytes);
+                                                                 : rows_each >= fewest && weight_bytes <= (tiled<C> ? kTiledFusedBytes : kFusedBytes));
     slots = arena.take<R>(keeps_tape || (fused && !needs_slots<C>) ? 0 : chunk_slots_size(s));
     cells = arena.take<R>(!keeps_tape && C::has_cell ? (p.masked ? 2 : 1) * s.batch * s.padded : 0);
     row_room = s.batch;
