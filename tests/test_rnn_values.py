@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import reference
-from helpers import assert_close, assert_gradients_match
+from helpers import assert_close, assert_gradients_match, assert_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rnn_cases import CELLS, DTYPES, as_list, problem
 
-from pyseq import Ragged, ops
+from pyseq import Ragged, config_context, ops
+from pyseq.ops import runtime
 
 
 def assert_matches_twin(cell, x, lengths, weights, initial, grad_y, grad_final, reverse):
@@ -236,3 +237,34 @@ def test_cells_say_what_they_take(cell):
     gradient = ops.rnn_backward(tape, y)[1]
     assert type(gradient) is info.weights
     assert [g.shape for g in gradient] == [w.shape for w in weights]
+
+
+@pytest.mark.parametrize("precision", runtime.native_precisions())
+@pytest.mark.parametrize("cell", CELLS)
+def test_grad_x_is_added_to_another_to_the_bit(cell, precision):
+    x, lengths, weights, _, grad_y, _ = problem(cell, "float32", 9, 7, 70, 70, seed=3)
+    packed = [Ragged.from_list([row[:n] for row, n in zip(a, lengths, strict=True)]) for a in (x, grad_y)]
+    before = np.random.default_rng(4).standard_normal((lengths.sum(), 70)).astype(np.float32)
+    with config_context(precision=precision):
+        alone, *_ = ops.rnn_backward(ops.rnn_forward(cell, packed[0], weights)[2], packed[1])
+        added = packed[0].with_values(before.copy())
+        result, *_ = ops.rnn_backward(ops.rnn_forward(cell, packed[0], weights)[2], packed[1], add_to=added)
+    assert_same_bits(result.values, before + alone.values)
+    assert_same_bits(added.values, result.values, "in place")
+
+
+def test_what_grad_x_is_added_to_has_to_fit():
+    x, lengths, weights, _, grad_y, _ = problem("gru", "float32", 3, 5, 4, 6, shortest=1)
+    packed = Ragged.from_list([row[:n] for row, n in zip(x, lengths, strict=True)])
+    for add_to, error, message in (
+        (packed.values, TypeError, "must be a Ragged itself, got ndarray"),
+        (packed.with_values(np.zeros((lengths.sum(), 3), np.float32)), ValueError, "its 4 features"),
+        (packed.with_values(np.zeros((lengths.sum(), 4))), ValueError, "dtype float32"),
+        (packed[[1, 0, 2]], ValueError, "the lengths of x"),
+    ):
+        tape = ops.rnn_forward("gru", packed, weights)[2]
+        with pytest.raises(error, match=message):
+            ops.rnn_backward(tape, None, add_to=add_to)
+    tape = ops.rnn_forward("gru", x, weights, lengths=lengths)[2]
+    with pytest.raises(TypeError, match="a Ragged x"):
+        ops.rnn_backward(tape, grad_y, add_to=packed)

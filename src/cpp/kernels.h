@@ -112,6 +112,7 @@ struct RnnBackward {
   R* grad_x;           // frames of `input` numbers, may be null: not wanted
   int64_t grad_x_stride;
   const int64_t* grad_x_start;  // [batch] first row of each sequence in grad_x
+  bool adds_to_grad_x;  // to what is there, or overwrites it
   R* grad_weight_ih;   // layouts of RnnWeights; overwritten
   R* grad_weight_hh;
   R* grad_bias_ih;

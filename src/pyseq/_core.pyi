@@ -128,6 +128,7 @@ def rnn_backward(
     grad_c_last: Array | None,
     grad_x: Array | None,
     grad_x_start: Array | None,
+    adds_to_grad_x: bool,
     /,
 ) -> list[Array]: ...
 def conv1d_forward(

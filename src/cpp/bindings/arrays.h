@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 #include <new>
 #include <optional>
 #include <string>
@@ -62,6 +63,17 @@ class Workspace {
 
 [[noreturn]] inline void reject(const char* name, const std::string& expected) {
   throw py::value_error(std::string(name) + ": expected " + expected);
+}
+
+// A new C-contiguous array, contents irrelevant: what py::array_t's constructor does, without the two vectors it makes.
+using Extents = std::initializer_list<py::ssize_t>;
+template <class R>
+py::array_t<R> new_array(Extents shape) {
+  const auto& numpy = py::detail::npy_api::get();
+  PyObject* const array = numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype::of<R>().release().ptr(),
+                                                      static_cast<int>(shape.size()), shape.begin(), nullptr, nullptr, 0, nullptr);
+  if (!array) throw py::error_already_set();
+  return py::reinterpret_steal<py::array_t<R>>(array);
 }
 
 // A 2-D array of rows: numbers of a row are contiguous, rows have a stride.
@@ -119,10 +131,15 @@ auto by_dtype(const py::array& a, const char* name, F&& f) {
   reject(name, "float32 or float64");
 }
 
-// Runs f without the GIL: only raw memory may be touched in it.
+// Runs f without the GIL: only raw memory may be touched in it. (pybind11's own way looks up its records first.)
 template <class F>
 void without_gil(F&& f) {
-  py::gil_scoped_release release;
+  const struct Released {
+    PyThreadState* state = PyEval_SaveThread();
+    Released() = default;
+    Released(const Released&) = delete;
+    ~Released() { PyEval_RestoreThread(state); }
+  } released;
   f();
 }
 

@@ -95,24 +95,24 @@ class BufferPool {
 
 // An aligned array of `shape` whose memory returns to the pool when nothing refers to it; contents irrelevant.
 template <class R>
-py::array_t<R> from_pool(std::vector<py::ssize_t> shape, std::size_t bytes) {
+py::array_t<R> from_pool(Extents shape, std::size_t bytes) {
   auto* buffer = new BufferPool::Buffer(BufferPool::instance().take(bytes));
   const py::capsule owner(buffer, [](void* p) {
     auto* b = static_cast<BufferPool::Buffer*>(p);
     BufferPool::instance().give(*b);
     delete b;
   });
-  return py::array_t<R>(std::move(shape), static_cast<const R*>(buffer->memory), owner);
+  return py::array_t<R>(shape, static_cast<const R*>(buffer->memory), owner);
 }
 
 // An array for an output. What is small is left to NumPy, which keeps such memory by itself; what would not be kept
 // here too, for NumPy asks for huge pages.
 template <class R>
-py::array_t<R> empty_array(std::vector<py::ssize_t> shape) {
+py::array_t<R> empty_array(Extents shape) {
   std::size_t bytes = sizeof(R);
   for (const py::ssize_t n : shape) bytes *= static_cast<std::size_t>(n);
   const bool from_numpy = bytes < BufferPool::kSmallest || bytes > BufferPool::most_kept();
-  return from_numpy ? py::array_t<R>(std::move(shape)) : from_pool<R>(std::move(shape), bytes);
+  return from_numpy ? new_array<R>(shape) : from_pool<R>(shape, bytes);
 }
 
 }  // namespace pyseq

@@ -52,8 +52,8 @@ py::list new_gradients(RnnBackward<R>& a, const CellInfo& info) {
   const int64_t rows = info.gates * p.hidden, recurrent_rows = info.recurrent_gates * p.hidden;
   const int64_t extra_rows = info.extra_rows_of(p);
   py::list all;
-  const auto add = [&](std::vector<py::ssize_t> shape) {
-    py::array_t<R> array = empty_array<R>(std::move(shape));
+  const auto add = [&](Extents shape) {
+    py::array_t<R> array = empty_array<R>(shape);
     all.append(array);
     return array.mutable_data();
   };
@@ -88,11 +88,11 @@ py::tuple rnn_forward(int cell, int precision, bool reverse, const py::array& x,
     a.y_stride = out.stride;
     a.h0 = flat<R>(h0, "h0", a.problem.batch * a.problem.output);
     a.c0 = flat<R>(c0, "c0", a.problem.batch * a.problem.hidden);
-    py::array_t<R> h_last({a.problem.batch, a.problem.output});
+    py::array_t<R> h_last = new_array<R>({a.problem.batch, a.problem.output});
     a.h_last = h_last.mutable_data();
     py::object c_last = py::none(), tape = py::none();
     if (info.has_cell) {
-      py::array_t<R> c({a.problem.batch, a.problem.hidden});
+      py::array_t<R> c = new_array<R>({a.problem.batch, a.problem.hidden});
       a.c_last = c.mutable_data();
       c_last = c;
     }
@@ -113,7 +113,7 @@ py::list rnn_backward(int cell, int precision, bool reverse, const py::array& x,
                        const MaybeArray& recurrent_mask, const MaybeArray& zoneout_h, const MaybeArray& zoneout_c,
                        const py::array& y, const py::array& y_start, const py::array& tape, const MaybeArray& grad_y,
                        const MaybeArray& grad_h_last, const MaybeArray& grad_c_last, const MaybeArray& grad_x,
-                       const MaybeArray& grad_x_start) {
+                       const MaybeArray& grad_x_start, bool adds_to_grad_x) {
   const CellInfo info = cell_info(cell);
   return by_dtype(x, "x", [&](auto zero) -> py::list {
     using R = decltype(zero);
@@ -142,6 +142,7 @@ py::list rnn_backward(int cell, int precision, bool reverse, const py::array& x,
     a.grad_c_last = flat<R>(grad_c_last, "grad_c_last", c_size);
     a.grad_x = gx.data;
     a.grad_x_stride = gx.stride;
+    a.adds_to_grad_x = adds_to_grad_x;
     if (grad_x) {
       a.grad_x_start = flat<int64_t>(grad_x_start, "grad_x_start", p.batch);
       if (!a.grad_x_start) reject("grad_x_start", "an array beside grad_x");
@@ -230,11 +231,11 @@ py::object rnn_forward_whole(int cell, int precision, bool reverse, py::handle x
     py::array_t<R> y = empty_array<R>({p.batch, p.lengths[0], p.output});
     a.y = y.mutable_data();
     a.y_stride = p.output;
-    py::array_t<R> h_last({p.batch, p.output});
+    py::array_t<R> h_last = new_array<R>({p.batch, p.output});
     a.h_last = h_last.mutable_data();
     py::object last = h_last, tape = py::none();
     if (info.has_cell) {
-      py::array_t<R> c_last({p.batch, p.hidden});
+      py::array_t<R> c_last = new_array<R>({p.batch, p.hidden});
       a.c_last = c_last.mutable_data();
       last = py::make_tuple(h_last, c_last);
     }

@@ -1,7 +1,7 @@
 // The inner loops that every product shares. A tile is MR rows of NV vectors of sums in registers.
 #pragma once
 
-#include "simd/vec.h"
+#include "gemm/ahead.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
@@ -80,7 +80,8 @@ PYSEQ_INLINE void row_blocks(int64_t n, const F& f) {
 
 //   out[i][c] = (accumulate ? out[i][c] : 0) + bias[c] + sum_k a[i][k] * b[k][c]
 // A row of `a` is `blocks` runs of `run` operands, `block_stride` apart. b is packed in panels of
-// kPanelVectors vectors (the last may be narrower): [panel][blocks * run][vectors * lanes].
+// kPanelVectors vectors (the last may be narrower): [panel][blocks * run][vectors * lanes]. `ahead` is called once a
+// run and tile.
 template <class R, class P = Numbers>
 struct RowProduct {
   const R* const* a;    // [rows]
@@ -90,6 +91,7 @@ struct RowProduct {
   R* const* out;        // [rows]
   int64_t columns;      // of out; not a multiple of the vector: the last one is stored in part
   bool accumulate;
+  Ahead* ahead = nullptr;
 };
 
 template <class R, int MR, int NV, class P>
@@ -103,6 +105,7 @@ PYSEQ_TILE void row_product_tile(const RowProduct<R, P>& p, int64_t row, const R
   const R* a[MR];
   PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] = p.a[row + i];
   for (int64_t q = 0; q < p.blocks; q++, b += p.run * NV * W) {
+    if (p.ahead) p.ahead->some();
     multiply_add<R, MR, NV, NV, 0, P>(acc, p.run, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] += p.block_stride;
   }

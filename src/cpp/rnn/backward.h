@@ -114,6 +114,35 @@ void step_gradients(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
     }
 }
 
+// Bytes of a step that are worth asking for ahead: fewer come by themselves, more would not stay in L2 until they are read.
+constexpr int64_t kFewestAheadBytes = 64 << 10, kMostAheadBytes = 256 << 10;
+
+// Whether n rows of a share read so many.
+template <class C, class R>
+PYSEQ_INLINE bool asks_ahead(const Share& share, int64_t n) {
+  const int64_t vectors = (C::keeps_slots ? C::slots : 0) + 2 + C::has_cell;
+  const int64_t bytes = n * (share.end_block - share.first_block) * vectors * kLanes<R> * static_cast<int64_t>(sizeof(R));
+  return bytes >= kFewestAheadBytes && bytes <= kMostAheadBytes;
+}
+
+// What step_gradients will read of a step, for as many rows as the step after it has.
+template <class C, class R, int Q>
+PYSEQ_INLINE void ask_for_step(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t, int64_t n,
+                               Ahead& ahead) {
+  constexpr int W = kLanes<R>;
+  const Shape& s = x.shape();
+  const int64_t first = share.first_block * Q * W, units = min_of(s.hidden, share.end_block * Q * W) - first;
+  const R* slots = x.chunk_slots(chunk) + (x.work.plan.offset[t] - x.work.plan.offset[chunk.first_step] + share.row) * s.frame_size;
+  for (int64_t u = share.first_block; C::keeps_slots && u < share.end_block; u++)
+    ahead.add(slots + u * chunk.stride * s.frame_size, s.frame_size, share.row_step * s.frame_size, n);
+  for (int64_t j = 0; j < n; j++) {
+    const BackRow<R> r = back_row<false>(x, chunk, t, share.row + j * share.row_step);
+    ahead.add(r.h + first, units);
+    if (r.gy) ahead.add(r.gy + first, units);
+    if (C::has_cell) ahead.add(r.c_prev + first, units);
+  }
+}
+
 // (1b) dh of the step before = dslots W_hh (+ what reached it directly).
 template <class C, class R, int Q>
 void step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share, int64_t t) {
@@ -133,9 +162,14 @@ void step_back(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const Shar
     a[j] = slots + row * frame_size;
     out[j] = (masked ? work.scratch.masked_dh : work.dh) + row * s.h_padded;
   }
-  const RowProduct<R, P> p = {a, s.blocks, C::h_slots * lanes, chunk.stride * frame_size, work.weight_hh, nullptr, out,
-                              round_up(s.output, W), carries && !masked};
   const Columns own = own_panels<R>(s.output, share);
+  Ahead ahead(work.ahead + share.thread * work.ahead_room);
+  if (t > 0 && asks_ahead<C, R>(share, n)) {
+    ask_for_step(x, t > chunk.first_step ? chunk : *(&chunk - 1), share, t - 1, n, ahead);
+    ahead.share_out(ceil_div(n, tile_rows(kPanelVectors)) * (own.end - own.first) * s.blocks);
+  }
+  const RowProduct<R, P> p = {a, s.blocks, C::h_slots * lanes, chunk.stride * frame_size, work.weight_hh, nullptr, out,
+                              round_up(s.output, W), carries && !masked, &ahead};
   for (int64_t k = 0; k < own.end - own.first; k++)
     row_product_panel(p, n, (t & 1 ? own.end - 1 - k : own.first + k) * kPanelVectors * W);
   if (masked) add_masked(x, share, n, own, carries);
@@ -164,7 +198,7 @@ void input_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk, const
     }
   }
   row_product(RowProduct<R, P>{a, s.blocks, C::x_slots * lanes, chunk.stride * frame_size, work.weight_ih, nullptr, out,
-                               s.input, false}, n);
+                               s.input, args.adds_to_grad_x}, n);
 }
 
 // A thread's rows of dh and dc, which start from the gradient of the final state: a sequence joins where it ends.

@@ -58,8 +58,9 @@ struct BackwardWork {
   const R** a_rows;                  // [threads][room]
   R** out_rows;
   BackRow<R>* rows;                  // [threads][batch]
+  Ahead::Pieces* ahead;              // [threads][ahead_room]
   R* packed;                         // [threads][frames of a chunk][rows of a tile]
-  int64_t room, packed_room;
+  int64_t room, packed_room, ahead_room;
   BackwardScratch<C, R> scratch;
   SecondGradient<C, R> second;
   BackwardOperands<C, R> operands;
@@ -86,6 +87,8 @@ struct BackwardWork {
     a_rows = arena.take<const R*>(room * split.threads);
     out_rows = arena.take<R*>(room * split.threads);
     rows = arena.take<BackRow<R>>(s.batch * split.threads);
+    ahead_room = tiled<C> ? 0 : s.blocks + 3 * s.batch;
+    ahead = arena.take<Ahead::Pieces>(ahead_room * split.threads);
     packed_room = tiled<C> ? 0 : s.chunk_frames * kAccumulators + kLanes<R>;  // a tile has no more rows
     packed = arena.take<R>(packed_room * split.threads);
   }

@@ -29,6 +29,17 @@ struct Row {
 // Rows that fill a register tile: with fewer, x's product is better done over many frames.
 constexpr int64_t kTileRowsFused = 16;
 
+// Whether x's product is part of a step of so many rows a thread, or runs ahead over a chunk of steps.
+template <class C, class R>
+bool fuses(const Shape& s, int64_t rows) {
+  using P = typename C::Operand;
+  if (!products_may_fuse<C>) return false;
+  const int64_t bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) * P::parts / P::size;
+  if (tiled<C>) return rows >= kTileRowsFused && bytes <= kTiledFusedBytes;
+  if (rows == 1) return bytes <= kSingleFusedBytes;
+  return rows >= tile_rows(C::slots) && bytes <= kFusedBytes;
+}
+
 template <class C, class R, int Q>
 struct ForwardWork {
   Plan plan;
@@ -41,7 +52,7 @@ struct ForwardWork {
   R** chunk_slots;
   Barrier* barrier;
   int64_t row_room, frame_room;
-  bool fused;               // x's product inside the step, or ahead over a chunk
+  bool fused;
   ForwardScratch<C, R> scratch;
   ForwardOperands<C, R> operands;
 
@@ -53,13 +64,7 @@ struct ForwardWork {
     bias = arena.take<R>(s.blocks * s.frame_size);
     zeros = arena.take<R>(max_of(s.padded, s.h_padded));
     c0 = arena.take<R>(C::has_cell ? s.batch * s.padded : 0);
-    const int64_t rows_each = split.by_rows ? ceil_div(s.batch, split.threads) : s.batch;
-    const int64_t weight_bytes = (s.input + s.output) * s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) *
-                                 C::Operand::parts / C::Operand::size;
-    const int64_t fewest = tiled<C> ? kTileRowsFused : tile_rows(C::slots);
-    fused = products_may_fuse<C> && p.table == InputTable::kNone &&
-            (rows_each == 1 && !tiled<C> ? weight_bytes <= kSingleFusedBytes
-                                         : rows_each >= fewest && weight_bytes <= kFusedBytes);
+    fused = p.table == InputTable::kNone && fuses<C, R>(s, split.by_rows ? ceil_div(s.batch, split.threads) : s.batch);
     slots = arena.take<R>(keeps_tape || (fused && !needs_slots<C>) ? 0 : chunk_slots_size(s));
     cells = arena.take<R>(!keeps_tape && C::has_cell ? (p.masked ? 2 : 1) * s.batch * s.padded : 0);
     row_room = s.batch;

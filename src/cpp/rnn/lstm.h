@@ -23,10 +23,19 @@ struct Lstm : CellDefaults {
   template <int N>
   PYSEQ_INLINE static void forward(V (&a)[N][slots], const V (&)[N][Q], const V (&c_prev)[N][Q], V (&c)[N][Q],
                                    V (&h)[N][Q]) {
-    activate_slots<R>(a, [](int s) { return s == 2; });
-    PYSEQ_UNROLL for (int i = 0; i < N; i++) h[i][0] = c[i][0] = fma(a[i][1], c_prev[i][0], a[i][0] * a[i][2]);
-    activate_slots<R>(h, [](int) { return true; });
-    PYSEQ_UNROLL for (int i = 0; i < N; i++) h[i][0] *= a[i][3];
+    V ifg[N][3], oc[N][2];  // o waits: beside tanh(c) it fills the gaps of that chain
+    PYSEQ_UNROLL for (int n = 0; n < N * 3; n++) ifg[n / 3][n % 3] = a[n / 3][n % 3];
+    activate_slots<R>(ifg, [](int s) { return s == 2; });
+    PYSEQ_UNROLL for (int i = 0; i < N; i++) {
+      oc[i][0] = a[i][3];
+      oc[i][1] = c[i][0] = fma(ifg[i][1], c_prev[i][0], ifg[i][0] * ifg[i][2]);
+    }
+    activate_slots<R>(oc, [](int s) { return s == 1; });
+    PYSEQ_UNROLL for (int i = 0; i < N; i++) {
+      PYSEQ_UNROLL for (int j = 0; j < 3; j++) a[i][j] = ifg[i][j];
+      a[i][3] = oc[i][0];
+      h[i][0] = oc[i][0] * oc[i][1];
+    }
   }
 
   // tanh(c) is h / o, so it is not computed again; where o is 0, so is all that depends on it.

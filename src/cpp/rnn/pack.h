@@ -86,7 +86,8 @@ void pack_forward_lines(R* packed, const R* w, const Shape& s, int64_t K, int64_
             r[j] = j < units ? P::load(from + j * K, K - k * P::size) : Vec<R>{};
         }
         transpose(r);
-        for (int j = 0; j < n; j++) store(dst + (k + j) * line, r[j]);
+        PYSEQ_UNROLL for (int j = 0; j < W; j++)
+          if (j < n) store(dst + (k + j) * line, r[j]);
       }
     }
 }

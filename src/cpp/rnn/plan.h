@@ -18,7 +18,10 @@ constexpr int64_t kChunkBytes = 512 << 10;   // slots of a chunk: half of a smal
 constexpr int64_t kMostChunkFrames = 512;
 // Fewer frames, and the sums of dW are loaded and stored too often: 64 made backward at 512 units 40 % slower.
 constexpr int64_t kFewestChunkFrames = 256;
-constexpr int64_t kFusedBytes = 768 << 10;   // weights up to this stay in L2 while a step reads both
+// Weights up to this are read whole in every step of a register tile of rows or more: from L3 they come as fast as such
+// tiles need them, and the sums of x need not be written and read again (at 256 units 3 to 9 % of a forward pass).
+constexpr int64_t kFusedBytes = 4 << 20;
+constexpr int64_t kTiledFusedBytes = 768 << 10;  // tile registers multiply too fast for that
 constexpr int64_t kSingleFusedBytes = 40 << 10;  // a single row: in L1, x's product fills the gaps of the chain of h
 
 // Longest first; equal lengths by index: a total order, so any correct sort gives the same.

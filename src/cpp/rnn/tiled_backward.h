@@ -133,7 +133,11 @@ void tiled_input_gradient(const BackwardContext<C, R, Q>& x, const Chunk& chunk,
                          ceil_div(s.input, W), C::x_slots * operands.slot_units / kTileDepth, false,
                          [&](int64_t row, int64_t column, int64_t count, const R* sums) {
                            R* to = out[first - begin + row] + column;
-                           for (int64_t i = 0; i < count; i += W) store_up_to(to + i, load(sums + i), s.input - column - i);
+                           for (int64_t i = 0; i < count; i += W) {
+                             const int64_t left = s.input - column - i;
+                             const Vec<R> sum = load(sums + i);
+                             store_up_to(to + i, args.adds_to_grad_x ? load_up_to(to + i, left) + sum : sum, left);
+                           }
                          });
   }
 }

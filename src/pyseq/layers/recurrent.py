@@ -173,16 +173,11 @@ class RecurrentLayer(Layer):
         grad_x: Ragged | None = None
         grad_frames = grad.values
         for (suffix, _, columns), tape in zip(self._directions(), tapes, strict=True):
-            grad_x_part, grad_weights, _ = ops.rnn_backward(
-                tape, grad.with_values(grad_frames[:, columns]), need_grad_x=need_grad_x
+            grad_x, grad_weights, _ = ops.rnn_backward(
+                tape, grad.with_values(grad_frames[:, columns]), need_grad_x=need_grad_x, add_to=grad_x
             )
             for name, gradient in grad_weights._asdict().items():
                 self._add_gradient(f"{name}_l{level}{suffix}", gradient)
-            if grad_x is None:
-                grad_x = grad_x_part
-            else:
-                frames = grad_x.values
-                frames += grad_x_part.values
         return grad_x
 
     def _directions(self) -> list[Direction]:

@@ -22,6 +22,7 @@ from pyseq.ops.cells import (
     extra_rows,
     weights_from,
 )
+from pyseq.ragged import Ragged
 
 
 class RNNMemory(NamedTuple):
@@ -204,7 +205,12 @@ def _output_rows(out: FloatArray, frames: Frames, hidden: int) -> Frames:
 
 
 def rnn_backward(
-    tape: Tape, grad_output: Any, grad_final_state: State = None, *, need_grad_x: bool = True
+    tape: Tape,
+    grad_output: Any,
+    grad_final_state: State = None,
+    *,
+    need_grad_x: bool = True,
+    add_to: Any = None,
 ) -> tuple[Any, Weights, State]:
     """Gradients of a recurrent layer by backpropagation through time.
 
@@ -215,6 +221,9 @@ def rnn_backward(
     grad_final_state : gradient of the final state, like it; None for zeros
     need_grad_x : bool
         False where `x` is data: saves its product.
+    add_to : Ragged like `x`, optional
+        What the gradient of `x` is added to, in place: for instance that of another direction over the same
+        `x`. It is what `grad_x` then is.
 
     Returns
     -------
@@ -226,11 +235,13 @@ def rnn_backward(
     ------
     ValueError
         If the tape was used before, or a gradient's shape does not fit.
+    TypeError
+        If `add_to` is given for an `x` that is no Ragged, or is none itself.
     """
     if tape.memory is None:
         raise ValueError("tape was consumed by an earlier rnn_backward: run rnn_forward again")
     info = tape.cell
-    if not isinstance(tape.x, Frames):
+    if not isinstance(tape.x, Frames) and add_to is None:
         done = _core.rnn_backward_whole(
             info.code, tape.precision, tape.reverse, tape.x, tape.weights, tape.extra, tape.state,
             tape.y, tape.memory, grad_output, grad_final_state, need_grad_x,
@@ -238,19 +249,20 @@ def rnn_backward(
         if done is not None:
             tape.memory = None
             return done[0], *_unpacked(info, done[1])
+    if not isinstance(tape.x, Frames):
         _take_the_general_way(tape)
     dtype, batch, width = tape.x.rows.dtype, len(tape.x.lengths), tape.y.width
     hidden = int(tape.weights.weight_ih.shape[0]) // info.gates
     gh, gc = check_state(grad_final_state, info, batch, hidden, width, dtype, "grad_final_state")
     grad_y = None if grad_output is None else _gradient_rows(grad_output, tape)
-    grad_x = tape.x.like(tape.x.width) if need_grad_x else None
+    grad_x = _gradient_of_x(tape, need_grad_x, add_to)
     memory, tape.memory = tape.memory, None
     h0, c0 = tape.state
     x_gradient = (None, None) if grad_x is None else (grad_x.rows, grad_x.starts)
     gradients = _core.rnn_backward(
         info.code, tape.precision, tape.reverse, tape.x.rows, tape.x.starts, tape.x.lengths,
         *tape.weights[:4], tape.extra, h0, c0, *tape.masks,
-        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, *x_gradient,
+        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, *x_gradient, add_to is not None,
     )  # fmt: skip
     return None if grad_x is None else grad_x.result(), *_unpacked(info, gradients)
 
@@ -266,6 +278,23 @@ def _take_the_general_way(tape: Tape) -> None:
     dtype, batch = tape.x.rows.dtype, len(tape.x.lengths)
     hidden = int(tape.weights.weight_ih.shape[0]) // tape.cell.gates
     tape.state = check_state(tape.state, tape.cell, batch, hidden, tape.y.width, dtype, "initial_state")
+
+
+def _gradient_of_x(tape: Tape, needed: bool, add_to: Any) -> Frames | None:
+    """Where the gradient of x goes."""
+    if not needed:
+        return None
+    if add_to is None:
+        return tape.x.like(tape.x.width)
+    x = tape.x
+    if not isinstance(add_to, Ragged) or x.padded is not None:
+        raise TypeError(f"add_to is for a Ragged x and must be a Ragged itself, got {type(add_to).__name__}")
+    fits = add_to.buffer.shape[1:] == (x.width,) and np.array_equal(add_to.lengths, x.lengths)
+    if not fits or add_to.dtype != x.rows.dtype:
+        raise ValueError(
+            f"add_to must have the lengths of x, its {x.width} features and dtype {x.rows.dtype}"
+        )
+    return Frames(add_to.buffer, add_to.starts, add_to.lengths, None)
 
 
 def _gradient_rows(grad: Any, tape: Tape) -> FloatArray:
