@@ -1,3 +1,4 @@
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -145,10 +146,10 @@ py::array ctc_gradient(const py::array& logits, int64_t count) {
   });
 }
 
-// labels, first frames, ends and log-probabilities of all sequences, sequence b from out_start[b] on; how many each
-// has; scores.
+// Labels of all sequences, sequence b from out_start[b] on; how many each has; scores, or None; first frames, ends and
+// log-probabilities of the labels, laid out like them, or None.
 py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::array& lengths,
-                     const py::array& out_start, int64_t blank) {
+                     const py::array& out_start, int64_t blank, bool scored, bool placed) {
   return by_dtype(logits, "logits", [&](auto zero) -> py::tuple {
     using R = decltype(zero);
     const Rows<R> x = rows<R>(logits, "logits");
@@ -166,18 +167,23 @@ py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::
     int64_t total = 0;
     for (int64_t b = 0; b < p.batch; b++) total += p.lengths[b];
     check_frames(p.out_start, p.lengths, p.batch, total, "out_start");
-    py::array_t<int32_t> labels(total);
-    py::array_t<int64_t> frames(total), ends(total), counts(p.batch);
-    py::array_t<float> log_probs(total);
-    py::array_t<R> scores(p.batch);
+    py::array_t<int64_t> labels = empty_array<int64_t>({total}), counts(p.batch);
     p.labels = labels.mutable_data();
-    p.frames = frames.mutable_data();
-    p.ends = ends.mutable_data();
-    p.log_probs = log_probs.mutable_data();
     p.out_lengths = counts.mutable_data();
-    p.scores = scores.mutable_data();
+    py::object scores = py::none(), frames = py::none(), ends = py::none(), log_probs = py::none();
+    const auto add = [](py::object& made, auto*& data, int64_t size) {
+      auto array = empty_array<std::remove_reference_t<decltype(*data)>>({size});
+      data = array.mutable_data();
+      made = array;
+    };
+    if (scored || placed) add(scores, p.scores, p.batch);
+    if (placed) {
+      add(frames, p.frames, total);
+      add(ends, p.ends, total);
+      add(log_probs, p.log_probs, total);
+    }
     without_gil([&] { kernels<R>().ctc_greedy(p); });
-    return py::make_tuple(labels, frames, ends, log_probs, counts, scores);
+    return py::make_tuple(labels, counts, scores, frames, ends, log_probs);
   });
 }
 
@@ -193,7 +199,7 @@ void register_ctc(py::module_& m) {
   m.def("ctc_loss_whole", &ctc_loss_whole, py::arg("logits"), py::arg("targets"), py::arg("blank"),
         py::arg("with_gradient"), py::arg("out"));
   m.def("ctc_greedy", &ctc_greedy, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("out_start"),
-        py::arg("blank"));
+        py::arg("blank"), py::arg("scored"), py::arg("placed"));
 }
 
 }  // namespace pyseq
