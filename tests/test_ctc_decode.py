@@ -7,7 +7,7 @@ from helpers import assert_close, random_lengths, random_padded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyseq.ops.ctc_decode import Hypothesis, ctc_decode
+from pyseq.ops.ctc_decode import Hypothesis, ctc_best_path, ctc_decode
 from pyseq.ragged import Ragged
 
 
@@ -79,3 +79,26 @@ def test_masked_classes_are_never_chosen():
     (hypothesis,) = ctc_decode(logits)
     assert hypothesis.labels.tolist() == [1]
     assert np.isfinite(hypothesis.score)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [1, 2, 8, 16, 30, 33, 64, 65, 300])
+def test_the_best_path_alone_is_that_of_decoding(classes, dtype):
+    rng = np.random.default_rng(classes)
+    logits = np.round(rng.standard_normal((6, 37, classes)), 1).astype(dtype)
+    logits[1, 5] = -np.inf  # nothing is possible
+    logits[2, 7, classes // 2] = np.nan
+    logits[3, 9, classes - 1] = np.inf
+    logits[4, :, 0] = -np.inf  # masked
+    logits[5, 3:20] = np.finfo(dtype).max  # sums over frames overflow
+    lengths = np.array([37, 37, 36, 17, 33, 21])
+    blank = classes // 3
+    expected = ctc_decode(logits, lengths=lengths, blank=blank)
+    assert np.isnan([hypothesis.score for hypothesis in expected[1:4]]).all()
+    untimed = ctc_decode(logits, lengths=lengths, blank=blank, timestamps=False)
+    labels = ctc_best_path(logits, lengths=lengths, blank=blank)
+    for b in range(6):
+        assert np.array_equal(labels[b], expected[b].labels)
+        assert np.array_equal(untimed[b].labels, expected[b].labels)
+        assert np.array_equal(untimed[b].score, expected[b].score, equal_nan=True)
+        assert untimed[b].frames is untimed[b].ends is untimed[b].confidences is None

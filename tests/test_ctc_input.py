@@ -144,3 +144,42 @@ def test_padded_labels_are_not_looked_at():
     padded[:, :2] = TARGETS
     padded[0, 2] = 2**31
     assert np.array_equal(ctc_loss(LOGITS, padded, target_lengths=[2, 2, 2]), ctc_loss(LOGITS, TARGETS))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("labels", [np.int32, np.int64, np.int16])
+def test_the_short_way_of_whole_arrays_is_the_long_one(dtype, labels):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 9, 7)).astype(dtype)
+    y = rng.integers(0, 6, (5, 3)).astype(labels)
+    losses, grad = ctc_loss_and_grad(x, y, blank=6)
+    long_losses, long_grad = ctc_loss_and_grad(x, y, blank=np.int64(6), input_lengths=[9] * 5)
+    assert np.array_equal(losses, long_losses)
+    assert np.array_equal(grad, long_grad)
+    assert np.array_equal(ctc_loss(x, y, blank=6), ctc_loss(x, y, blank=6, target_lengths=[3] * 5))
+    assert losses.dtype == grad.dtype == dtype
+    out = np.empty_like(x)
+    assert ctc_loss_and_grad(x, y, blank=6, out=out)[1] is out
+    assert np.array_equal(out, grad)
+    assert np.array_equal(
+        ctc_loss_and_grad(x[:, :, ::-1], y, blank=6)[1],
+        ctc_loss_and_grad(x[:, :, ::-1].copy(), y, blank=6)[1],
+    )
+    assert ctc_loss_and_grad(x, y, blank=6, out=x)[1] is x
+    assert np.array_equal(x, grad)
+
+
+def test_room_for_the_gradient_has_to_fit_on_the_short_way_too():
+    x = np.zeros((4, 6, 5), dtype=np.float32)
+    locked = np.empty_like(x[1:])
+    locked.flags.writeable = False
+    for out, message in (
+        (x[:3], "out overlaps logits"),
+        (locked, "out is read-only"),
+        (np.empty((3, 6, 4), dtype=np.float32), "out has shape (3, 6, 4)"),
+        (np.empty((3, 5, 6), dtype=np.float32).transpose(0, 2, 1), "out is not C-contiguous"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ctc_loss_and_grad(x[1:], TARGETS, out=out)
+    with pytest.raises(TypeError, match="out has dtype float64"):
+        ctc_loss_and_grad(x[1:], TARGETS, out=np.empty((3, 6, 5)))

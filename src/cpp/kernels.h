@@ -221,7 +221,8 @@ struct CtcAlign {
   void* workspace;
 };
 
-// Best class of every frame, repeats merged, blanks dropped. Ties go to the lower class.
+// Best class of every frame, repeats merged, blanks dropped. Ties go to the lower class. Without scores and places a frame
+// costs the search for its largest number alone.
 template <class R>
 struct CtcGreedy {
   int64_t batch, classes, blank;
@@ -230,12 +231,12 @@ struct CtcGreedy {
   const R* logits;
   int64_t logits_stride;
   const int64_t* out_start;  // [batch] where the labels of each sequence go; room for lengths[b] of them
-  int32_t* labels;           // at out_start[b]: out_lengths[b] labels
-  int64_t* frames;           // same layout: first frame of each label
+  int64_t* labels;           // at out_start[b]: out_lengths[b] labels
+  int64_t* frames;           // same layout: first frame of each label; null: no places, ends and log_probs likewise
   int64_t* ends;             // same layout: frame after the last of each label
   float* log_probs;          // same layout: log-probability of the label, summed over its frames
   int64_t* out_lengths;      // [batch]
-  R* scores;                 // [batch] sum over frames of log softmax of the best class
+  R* scores;                 // [batch] sum over frames of log softmax of the best class; null: no scores and no places
 };
 
 // One frame of a prefix beam search. An entry of the beam is a prefix, a sequence of labels, with the logarithms of

@@ -4,6 +4,7 @@
 // pages cost a fault each on the way back (15 % of an epoch of a small model); kept here, they cost nothing.
 #pragma once
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@ class BufferPool {
   };
 
   static constexpr std::size_t kSmallest = 64 << 10;    // below, malloc keeps the pages by itself
+  static constexpr std::size_t kHugePage = 2 << 20;
 
   // A few batches of a large model: 256 MB, or a sixteenth of the machine's memory where that is more. New pages of a
   // large buffer can cost more than the kernel that fills them.
@@ -61,8 +63,11 @@ class BufferPool {
     const std::size_t unit = grain(bytes);
     const std::size_t size = (bytes + unit - 1) / unit * unit + (bytes == 0 ? unit : 0);
     if (size < bytes) throw std::bad_alloc();
-    void* memory = std::aligned_alloc(static_cast<std::size_t>(kAlignment), size);
+    void* memory = std::aligned_alloc(size >= kHugePage ? kHugePage : static_cast<std::size_t>(kAlignment), size);
     if (!memory) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (size >= kHugePage) madvise(memory, size, MADV_HUGEPAGE);
+#endif
     return {memory, size};
   }
 

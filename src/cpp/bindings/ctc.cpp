@@ -1,3 +1,7 @@
+#include <type_traits>
+#include <utility>
+#include <vector>
+
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
 #include "bindings/ctc_problem.h"
@@ -49,6 +53,92 @@ py::array ctc_loss(const py::array& logits, const py::array& start, const py::ar
   });
 }
 
+// ------------------------------------------------------------------------------------------- whole arrays
+
+// Numbers of a C-contiguous array of R with so many dimensions, or null.
+template <class R>
+R* whole_array(py::handle h, py::ssize_t dimensions) {
+  if (!py::isinstance<py::array_t<R, py::array::c_style>>(h)) return nullptr;
+  const auto a = py::reinterpret_borrow<py::array>(h);
+  const bool usual = a.ndim() == dimensions && (a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) && a.size() > 0;
+  return usual ? static_cast<R*>(const_cast<void*>(a.data())) : nullptr;
+}
+
+// Labels as kernels want them: where they lie, or as a copy in `own`. Null where they are not as usual.
+const int32_t* whole_labels(py::handle targets, py::ssize_t batch, std::vector<int32_t>& own) {
+  if (const auto* labels = whole_array<int32_t>(targets, 2))
+    return py::reinterpret_borrow<py::array>(targets).shape(0) == batch ? labels : nullptr;
+  const auto* labels = whole_array<int64_t>(targets, 2);
+  if (!labels) return nullptr;
+  const auto a = py::reinterpret_borrow<py::array>(targets);
+  if (a.shape(0) != batch) return nullptr;
+  own.resize(static_cast<std::size_t>(a.size()));
+  for (std::size_t i = 0; i < own.size(); i++)
+    own[i] = labels[i] == static_cast<int32_t>(labels[i]) ? static_cast<int32_t>(labels[i]) : -1;
+  return own.data();
+}
+
+// Room for the gradient: `out`, or new where that is None. False where `out` is not as usual.
+template <class R>
+bool whole_gradient(CtcLoss<R>& p, const py::array& x, py::handle out, py::object& grad) {
+  if (out.is_none()) {
+    py::array_t<R> made = empty_array<R>({x.shape(0), x.shape(1), x.shape(2)});
+    p.grad = made.mutable_data();
+    grad = made;
+    return true;
+  }
+  if (!whole_array<R>(out, 3)) return false;
+  const auto given = py::reinterpret_borrow<py::array>(out);
+  for (int i = 0; i < 3; i++)
+    if (given.shape(i) != x.shape(i)) return false;
+  const auto at = reinterpret_cast<uintptr_t>(given.data()), from = reinterpret_cast<uintptr_t>(x.data());
+  const auto bytes = static_cast<uintptr_t>(x.nbytes());
+  if (!given.writeable() || (at != from && at < from + bytes && from < at + bytes)) return false;
+  p.grad = static_cast<R*>(const_cast<void*>(given.data()));
+  grad = given;
+  return true;
+}
+
+// Losses, or (losses, gradient), of arrays (B, T, C) and (B, L) without lengths and options; None where something is not
+// as usual, for the general way to convert it or to complain.
+py::object ctc_loss_whole(py::handle logits, py::handle targets, py::handle blank, bool with_gradient, py::handle out) {
+  const auto run = [&](auto zero) -> py::object {
+    using R = decltype(zero);
+    CtcLoss<R> p{};
+    if (!PyLong_CheckExact(blank.ptr()) || !(p.logits = whole_array<R>(logits, 3))) return py::none();
+    const auto x = py::reinterpret_borrow<py::array>(logits);
+    int overflow;
+    p.batch = x.shape(0);
+    p.classes = p.logits_stride = p.grad_stride = x.shape(2);
+    p.blank = PyLong_AsLongLongAndOverflow(blank.ptr(), &overflow);
+    std::vector<int32_t> own;
+    if (overflow || p.blank < 0 || p.blank >= p.classes || !(p.targets = whole_labels(targets, p.batch, own))) return py::none();
+    std::vector<int64_t> numbers(static_cast<std::size_t>(4 * p.batch));
+    const int64_t steps = x.shape(1), labels = py::reinterpret_borrow<py::array>(targets).shape(1);
+    int64_t* number = numbers.data();
+    const auto every = [&](int64_t first, int64_t step) {
+      for (int64_t b = 0; b < p.batch; b++) number[b] = first + b * step;
+      return std::exchange(number, number + p.batch);
+    };
+    p.lengths = every(steps, 0);
+    p.x_start = p.grad_start = every(0, steps);
+    p.target_lengths = every(labels, 0);
+    p.target_start = every(0, labels);
+    if (first_bad_label(p.targets, p.target_start, p.target_lengths, p.batch, p.classes, p.blank) >= 0) return py::none();
+    py::object grad;
+    if (with_gradient && !whole_gradient(p, x, out, grad)) return py::none();
+    py::array_t<R> losses(p.batch);
+    p.losses = losses.mutable_data();
+    Workspace workspace(kernels<R>().ctc_loss_workspace(p));
+    p.workspace = workspace.data();
+    without_gil([&] { kernels<R>().ctc_loss(p); });
+    if (with_gradient) return py::make_tuple(losses, grad);
+    return losses;
+  };
+  py::object done = run(float{});
+  return done.is_none() ? run(double{}) : done;
+}
+
 // An array for `count` gradient rows of the width and dtype of logits, contents irrelevant.
 py::array ctc_gradient(const py::array& logits, int64_t count) {
   return by_dtype(logits, "logits", [&](auto zero) -> py::array {
@@ -56,10 +146,10 @@ py::array ctc_gradient(const py::array& logits, int64_t count) {
   });
 }
 
-// labels, first frames, ends and log-probabilities of all sequences, sequence b from out_start[b] on; how many each
-// has; scores.
+// Labels of all sequences, sequence b from out_start[b] on; how many each has; scores, or None; first frames, ends and
+// log-probabilities of the labels, laid out like them, or None.
 py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::array& lengths,
-                     const py::array& out_start, int64_t blank) {
+                     const py::array& out_start, int64_t blank, bool scored, bool placed) {
   return by_dtype(logits, "logits", [&](auto zero) -> py::tuple {
     using R = decltype(zero);
     const Rows<R> x = rows<R>(logits, "logits");
@@ -77,18 +167,23 @@ py::tuple ctc_greedy(const py::array& logits, const py::array& start, const py::
     int64_t total = 0;
     for (int64_t b = 0; b < p.batch; b++) total += p.lengths[b];
     check_frames(p.out_start, p.lengths, p.batch, total, "out_start");
-    py::array_t<int32_t> labels(total);
-    py::array_t<int64_t> frames(total), ends(total), counts(p.batch);
-    py::array_t<float> log_probs(total);
-    py::array_t<R> scores(p.batch);
+    py::array_t<int64_t> labels = empty_array<int64_t>({total}), counts(p.batch);
     p.labels = labels.mutable_data();
-    p.frames = frames.mutable_data();
-    p.ends = ends.mutable_data();
-    p.log_probs = log_probs.mutable_data();
     p.out_lengths = counts.mutable_data();
-    p.scores = scores.mutable_data();
+    py::object scores = py::none(), frames = py::none(), ends = py::none(), log_probs = py::none();
+    const auto add = [](py::object& made, auto*& data, int64_t size) {
+      auto array = empty_array<std::remove_reference_t<decltype(*data)>>({size});
+      data = array.mutable_data();
+      made = array;
+    };
+    if (scored || placed) add(scores, p.scores, p.batch);
+    if (placed) {
+      add(frames, p.frames, total);
+      add(ends, p.ends, total);
+      add(log_probs, p.log_probs, total);
+    }
     without_gil([&] { kernels<R>().ctc_greedy(p); });
-    return py::make_tuple(labels, frames, ends, log_probs, counts, scores);
+    return py::make_tuple(labels, counts, scores, frames, ends, log_probs);
   });
 }
 
@@ -101,8 +196,10 @@ void register_ctc(py::module_& m) {
   m.def("ctc_loss", &ctc_loss, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("targets"),
         py::arg("target_start"), py::arg("target_lengths"), py::arg("blank"), py::arg("grad"), py::arg("grad_start"),
         py::arg("class_bias"), py::arg("grad_scale"), py::arg("smoothing"));
+  m.def("ctc_loss_whole", &ctc_loss_whole, py::arg("logits"), py::arg("targets"), py::arg("blank"),
+        py::arg("with_gradient"), py::arg("out"));
   m.def("ctc_greedy", &ctc_greedy, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("out_start"),
-        py::arg("blank"));
+        py::arg("blank"), py::arg("scored"), py::arg("placed"));
 }
 
 }  // namespace pyseq

@@ -15,6 +15,8 @@ namespace {
 
 // Gradients beyond this size would push everything else out of the caches; short rows gain nothing.
 constexpr int64_t kStreamBytes = 8 << 20, kStreamClasses = 1024;
+// Logits of the next sequence are fetched ahead up to this size: half of an L2 cache.
+constexpr int64_t kFetchedBytes = 512 << 10;
 // A sequence with more than this share of the work of a thread is halved.
 constexpr double kHalvedShare = 0.25;
 
@@ -118,7 +120,15 @@ struct LossBatch {
             p.class_bias};
   }
   RowSettings<R> settings(int64_t b) const {
-    return {p.grad_scale ? p.grad_scale[b] : R(1), p.smoothing, past_caches};
+    return {p.grad_scale ? p.grad_scale[b] : R(1), p.smoothing, past_caches, nullptr, 0};
+  }
+  // The same, fetching the logits of another sequence meanwhile if they are few.
+  RowSettings<R> settings_before(int64_t b, int64_t upcoming) const {
+    RowSettings<R> s = settings(b);
+    if (upcoming >= p.batch || p.lengths[upcoming] * p.classes * static_cast<int64_t>(sizeof(R)) > kFetchedBytes) return s;
+    s.upcoming = p.logits + p.x_start[upcoming] * p.logits_stride;
+    s.upcoming_frames = p.lengths[upcoming];
+    return s;
   }
   void settle(int64_t b, double loss) const {
     if (loss != loss) fill_gradient(sequence(b), static_cast<R>(loss));
@@ -139,10 +149,10 @@ int64_t sitting_bytes(const CtcLoss<R>& p, int64_t b, bool halved) {
 
 // False if the emissions do not suit these logits.
 template <class R, template <class> class Emission>
-bool whole_sequence(const LossBatch<R>& batch, int64_t b, int32_t* seen, void* memory, double* loss) {
+bool whole_sequence(const LossBatch<R>& batch, int64_t b, int64_t upcoming, int32_t* seen, void* memory, double* loss) {
   Sitting<R, Emission> sitting(batch.sequence(b), Arena(memory), false);
   auto& lattice = sitting.lattice;
-  const RowSettings<R> settings = batch.settings(b);
+  const RowSettings<R> settings = batch.settings_before(b, upcoming);
   *loss = __builtin_inf();
   if (!lattice.plan.build(lattice.s, seen)) return true;
   for (int half = 0; half < 2; half++) {
@@ -159,11 +169,11 @@ bool whole_sequence(const LossBatch<R>& batch, int64_t b, int32_t* seen, void* m
 }
 
 template <class R>
-void whole_sequence(const LossBatch<R>& batch, int64_t b, int32_t* seen, void* memory) {
+void whole_sequence(const LossBatch<R>& batch, int64_t b, int64_t upcoming, int32_t* seen, void* memory) {
   const int64_t T = batch.p.lengths[b], L = batch.p.target_lengths[b];
   double loss = T == 0 && L == 0 ? 0 : __builtin_inf();
-  if (T > 0 && T >= L && !whole_sequence<R, RelativeEmission>(batch, b, seen, memory, &loss))
-    whole_sequence<R, ExactEmission>(batch, b, seen, memory, &loss);
+  if (T > 0 && T >= L && !whole_sequence<R, RelativeEmission>(batch, b, upcoming, seen, memory, &loss))
+    whole_sequence<R, ExactEmission>(batch, b, upcoming, seen, memory, &loss);
   batch.settle(b, loss);
 }
 
@@ -323,7 +333,7 @@ void loss_thread(void* context, int thread, int threads) {
   char* memory = arena.take<char>(0);
   if (c.shares.halved_count) halved_sequences(c, seen, threads);
   for (int64_t b; (b = __atomic_fetch_add(&c.taken[kRounds], 1, __ATOMIC_RELAXED)) < c.batch.p.batch;)
-    if (!c.shares.is_halved(c.batch.p, b)) whole_sequence(c.batch, b, seen, memory);
+    if (!c.shares.is_halved(c.batch.p, b)) whole_sequence(c.batch, b, b + threads, seen, memory);
   if (c.batch.past_caches) stream_fence();
 }
 

@@ -20,8 +20,20 @@ template <class R>
 struct RowSettings {
   R scale;
   double smoothing;
-  bool past_caches;  // gradient rows are too many to stay in any cache
+  bool past_caches;            // gradient rows are too many to stay in any cache
+  const R* upcoming = nullptr; // logits of the sequence that comes after this one, where they are worth fetching ahead
+  int64_t upcoming_frames = 0;
 };
+
+// Asks for a row, so that it is in L2 when it is needed: to read it, or to write all of it.
+template <class R>
+PYSEQ_INLINE void fetch_to_read(const R* row, int64_t C) {
+  for (int64_t c = 0; c < C; c += 64 / static_cast<int64_t>(sizeof(R))) __builtin_prefetch(row + c, 0, 2);
+}
+template <class R>
+PYSEQ_INLINE void fetch_to_write(R* row, int64_t C) {
+  for (int64_t c = 0; c < C; c += 64 / static_cast<int64_t>(sizeof(R))) __builtin_prefetch(row + c, 1, 3);
+}
 
 // Sum and number of the classes of a row that are not masked.
 template <class R>
@@ -75,11 +87,13 @@ template <class R, class Real>
 FrameSums finish_rows(const Sequence<R>& s, const Plan<Real>& plan, bool relative, int64_t t0, int64_t n,
                       const R* class_rows, R* rows, int64_t after, const RowSettings<R>& settings) {
   FrameSums sums = {{}, 0};
-  const bool smooths = settings.smoothing > 0;
+  const bool smooths = settings.smoothing > 0, fetches = s.grad && s.C < kFetchedClasses;
   auto each_row = [&](auto&& finish_row) __attribute__((always_inline)) {
     for (int64_t f = 0; f < n; f++) {
       const R *x = s.row(t0 + f), *logits = x;
       R* grad = s.grad ? s.grad + (t0 + f) * s.grad_stride : nullptr;
+      if (t0 + f < settings.upcoming_frames) fetch_to_read(settings.upcoming + (t0 + f) * s.x_stride, s.C);
+      if (fetches && after >= 0 && after + f < s.T) fetch_to_write(s.grad + (after + f) * s.grad_stride, s.C);
       const double reference = relative ? static_cast<double>(x[s.blank]) : 0;
       if (smooths && grad) {
         R* copy = rows + round_up(s.C, 16);

@@ -24,13 +24,19 @@ PYSEQ_INLINE IntVec<R> lane_numbers() {
   return v;
 }
 
-// Bit i of bits_above(a, b): a[i] > b[i], false for NaN. Bit i of bits_equal(a, b): a[i] == b[i].
+// Bit i of bits_above(a, b): a[i] > b[i], false for NaN. Bit i of bits_equal(a, b): a[i] == b[i], likewise.
 #if defined(__AVX512F__)
 PYSEQ_INLINE uint32_t bits_above(Vec<float> a, Vec<float> b) {
   return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
 }
 PYSEQ_INLINE uint32_t bits_above(Vec<double> a, Vec<double> b) {
   return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ);
+}
+PYSEQ_INLINE uint32_t bits_equal(Vec<float> a, Vec<float> b) {
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
+}
+PYSEQ_INLINE uint32_t bits_equal(Vec<double> a, Vec<double> b) {
+  return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_EQ_OQ);
 }
 PYSEQ_INLINE uint32_t bits_equal(IntVec<float> a, IntVec<float> b) {
   return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b);

@@ -110,6 +110,20 @@ PYSEQ_INLINE Int_t<R> int_max_tree(IntVec<R> v) {
                                     AllLanes<IntVec<R>>{})[0];
 }
 
+// Lane i of the result is r[i] reduced over its lanes, as one fixed tree, the same for all i. Overwrites r.
+template <int S, class V, class F, int... J>
+PYSEQ_INLINE V reduce_pair(V a, V b, F join, Indices<J...>) {
+  constexpr int W = kLanesOf<V>;
+  return join(shuffle(a, b, Indices<((J & S) ? J - S + W : J)...>{}), shuffle(a, b, Indices<((J & S) ? J + W : J + S)...>{}));
+}
+template <int S = 1, class V, int W, class F>
+PYSEQ_INLINE V reduce_each(V (&r)[W], F join) {
+  static_assert(W == kLanesOf<V>, "a square block");
+  PYSEQ_UNROLL for (int i = 0; i < W; i += 2 * S) r[i] = reduce_pair<S>(r[i], r[i + S], join, AllLanes<V>{});
+  if constexpr (2 * S < W) return reduce_each<2 * S>(r, join);
+  else return r[0];
+}
+
 // --------------------------------------------------------------------------------------------------- masks
 
 // One bit a lane, in the form the tier blends with; from_bits takes lane i from bit i.

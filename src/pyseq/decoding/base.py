@@ -58,7 +58,7 @@ class Decoder(BaseEstimator):
         n_best : int, optional
             Give so many hypotheses for each sequence, best first, or fewer where there are fewer.
         timestamps : bool
-            Whether a beam search tells where the labels are; without, it takes less time.
+            Whether to tell where the labels are; without, it takes less time.
 
         Returns
         -------

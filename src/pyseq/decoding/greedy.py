@@ -33,17 +33,17 @@ class GreedySearch(Decoder):
     def _decode(
         self, frames: Frames, classes: ClassLabels, n: int, timestamps: bool
     ) -> list[list[Hypothesis]]:
-        return [[hypothesis] for hypothesis in decode_greedy(frames, classes.blank)]
+        return [[hypothesis] for hypothesis in decode_greedy(frames, classes.blank, timestamps)]
 
     def _start(self, classes: ClassLabels, dtype: str, timestamps: bool) -> GreedyStream:
-        return GreedyStream(classes, dtype)
+        return GreedyStream(classes, dtype, timestamps)
 
 
 class GreedyStream:
     """Greedy decoding of a sequence that comes in pieces, which are kept: its score is one product."""
 
-    def __init__(self, classes: ClassLabels, dtype: str) -> None:
-        self._classes, self._dtype = classes, np.dtype(dtype)
+    def __init__(self, classes: ClassLabels, dtype: str, timestamps: bool) -> None:
+        self._classes, self._dtype, self._timestamps = classes, np.dtype(dtype), timestamps
         self._chunks: list[FloatArray] = []
         self._n_frames = 0
         self._last = classes.blank
@@ -66,7 +66,7 @@ class GreedyStream:
         if n_best is not None:
             check_count(n_best, "n_best", MOST_PREFIXES)
         whole = np.concatenate([np.empty((0, len(self._classes)), dtype=self._dtype), *self._chunks])
-        (read,) = decode_greedy(as_frames(whole[np.newaxis]), self._classes.blank)
+        (read,) = decode_greedy(as_frames(whole[np.newaxis]), self._classes.blank, self._timestamps)
         return read if n_best is None else [read]
 
     def _joined(self, before: Any, read: Any) -> Hypothesis:

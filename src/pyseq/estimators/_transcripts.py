@@ -107,8 +107,8 @@ def read_greedily(network: SequenceNetwork, x: Ragged) -> list[NDArray[np.int64]
     """Label ids of each sequence, by greedy decoding."""
     found: list[Any] = [None] * len(x)
     for indices, logits in network.predict(x):
-        for i, hypothesis in zip(indices, ops.ctc_decode(logits, blank=BLANK), strict=True):
-            found[i] = hypothesis.labels
+        for i, labels in zip(indices, ops.ctc_best_path(logits, blank=BLANK), strict=True):
+            found[i] = labels
     return found
 
 

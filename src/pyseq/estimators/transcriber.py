@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from pyseq import ops
 from pyseq._tokens import build_vocabulary, encode_tokens
-from pyseq.decoding import Decoder
+from pyseq.decoding import Decoder, GreedySearch
 from pyseq.estimators._alignment import aligned
 from pyseq.estimators._base import SequenceEstimator
 from pyseq.estimators._input import is_rectangular, read_sample_weight
@@ -275,9 +275,14 @@ class CTCTranscriber(SequenceEstimator):
             return self.classes_[most_probable_single(self.network_, x)]
         symbols = self._symbols()
         transcriptions = np.empty(len(x), dtype=object)
-        for i, [best] in enumerate(self._decoded(x, 1, timestamps=False)):
-            labels = [symbols[k] for k in best.labels.tolist()]
-            transcriptions[i] = as_text(labels, self._label_kind == "string")
+        greedy = self.decoder is None or type(self.decoder) is GreedySearch  # whose scores nobody asks for
+        if greedy:
+            read = read_greedily(self.network_, x)
+        else:
+            read = [best.labels for [best] in self._decoded(x, 1, timestamps=False)]
+        for i, labels in enumerate(read):
+            text = [symbols[k] for k in labels.tolist()]
+            transcriptions[i] = as_text(text, self._label_kind == "string")
         return transcriptions
 
     def predict_nbest(self, X: Any, n: int = 5, *, timestamps: bool = False) -> NDArray[Any]:

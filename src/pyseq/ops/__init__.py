@@ -11,7 +11,7 @@ from pyseq.ops.cells import (
 from pyseq.ops.conv import ConvTape, causal_conv1d, causal_conv1d_backward, conv1d, conv1d_backward
 from pyseq.ops.ctc import ctc_loss, ctc_loss_and_grad
 from pyseq.ops.ctc_align import Alignment, ctc_align
-from pyseq.ops.ctc_decode import Hypothesis, ctc_decode
+from pyseq.ops.ctc_decode import Hypothesis, ctc_best_path, ctc_decode
 from pyseq.ops.dense import dense, dense_backward, embedding, embedding_backward
 from pyseq.ops.rnn import RNNMemory, rnn_backward, rnn_forward, rnn_memory
 from pyseq.ops.stream import Stream
@@ -35,6 +35,7 @@ __all__ = [
     "conv1d",
     "conv1d_backward",
     "ctc_align",
+    "ctc_best_path",
     "ctc_decode",
     "ctc_loss",
     "ctc_loss_and_grad",

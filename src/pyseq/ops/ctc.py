@@ -14,7 +14,7 @@ from pyseq.ops._ctc_input import (
     gradient_frames,
     read_problem,
 )
-from pyseq.ops._ctc_options import CtcOptions, read_options
+from pyseq.ops._ctc_options import CtcOptions, asks_nothing, read_options
 from pyseq.ops._frames import FloatArray, Frames
 from pyseq.ragged import Ragged
 
@@ -114,20 +114,13 @@ def ctc_loss(
     >>> round(float(np.exp(-loss[0])), 6)
     0.333333
     """
+    asked = (sample_weight, class_weight, label_smoothing, focal_gamma, label_priors, prior_scale)
+    if input_lengths is target_lengths is None and asks_nothing(*asked, reduction, zero_infinity):
+        done = _core.ctc_loss_whole(logits, targets, blank, False, None)
+        if done is not None:
+            return done
     frames, labels, blank = read_problem(logits, targets, input_lengths, target_lengths, blank)
-    options = read_options(
-        frames,
-        labels,
-        blank,
-        sample_weight=sample_weight,
-        class_weight=class_weight,
-        label_smoothing=label_smoothing,
-        focal_gamma=focal_gamma,
-        label_priors=label_priors,
-        prior_scale=prior_scale,
-        reduction=reduction,
-        zero_infinity=zero_infinity,
-    )
+    options = read_options(frames, labels, blank, *asked, reduction, zero_infinity)
     return options.losses(_loss(frames, labels, blank, None, options))
 
 
@@ -181,20 +174,14 @@ def ctc_loss_and_grad(
     >>> grad.shape, abs(float(grad.sum())) < 1e-9
     ((1, 2, 3), True)
     """
+    asked = (sample_weight, class_weight, label_smoothing, focal_gamma, label_priors, prior_scale)
+    if input_lengths is target_lengths is None and asks_nothing(*asked, reduction, zero_infinity):
+        done = _core.ctc_loss_whole(logits, targets, blank, True, out)
+        if done is not None:
+            losses, gradient = done
+            return losses, gradient
     frames, labels, blank = read_problem(logits, targets, input_lengths, target_lengths, blank)
-    options = read_options(
-        frames,
-        labels,
-        blank,
-        sample_weight=sample_weight,
-        class_weight=class_weight,
-        label_smoothing=label_smoothing,
-        focal_gamma=focal_gamma,
-        label_priors=label_priors,
-        prior_scale=prior_scale,
-        reduction=reduction,
-        zero_infinity=zero_infinity,
-    )
+    options = read_options(frames, labels, blank, *asked, reduction, zero_infinity)
     grad = gradient_frames(frames, out)
     losses = _loss(frames, labels, blank, grad, options)
     options.focus(losses, grad)
