@@ -258,11 +258,11 @@ def rnn_backward(
     grad_x = _gradient_of_x(tape, need_grad_x, add_to)
     memory, tape.memory = tape.memory, None
     h0, c0 = tape.state
-    x_gradient = (None, None) if grad_x is None else (grad_x.rows, grad_x.starts)
+    to_x = (None, None) if grad_x is None else (grad_x.rows, grad_x.starts)
     gradients = _core.rnn_backward(
         info.code, tape.precision, tape.reverse, tape.x.rows, tape.x.starts, tape.x.lengths,
         *tape.weights[:4], tape.extra, h0, c0, *tape.masks,
-        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, *x_gradient, add_to is not None,
+        tape.y.rows, tape.y.starts, memory, grad_y, gh, gc, to_x[0], to_x[1], add_to is not None,
     )  # fmt: skip
     return None if grad_x is None else grad_x.result(), *_unpacked(info, gradients)
 
@@ -285,7 +285,8 @@ def _gradient_of_x(tape: Tape, needed: bool, add_to: Any) -> Frames | None:
     if not needed:
         return None
     if add_to is None:
-        return tape.x.like(tape.x.width)
+        new: Frames = tape.x.like(tape.x.width)
+        return new
     x = tape.x
     if not isinstance(add_to, Ragged) or x.padded is not None:
         raise TypeError(f"add_to is for a Ragged x and must be a Ragged itself, got {type(add_to).__name__}")
