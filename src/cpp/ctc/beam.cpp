@@ -232,7 +232,7 @@ class Frame {
       if (kRows == kRowsInRegisters) s += lookup(low, high, id);
       if (kRows == kPartsOfRows) s += gather_row(p.rows[i], id);
       uint32_t bits = bits_above(s, bound);
-      if (!bits) continue;
+      if (kRows != kRowsInRegisters && !bits) continue;  // two vectors at most: sooner written in vain than foretold
       for (int32_t child = p.first_child[i]; child >= 0; child = p.next_child[child])
         bits &= ~bits_equal(id, splat_int<R>(static_cast<Int>(p.last[child])));
       compress_to(score + size, s, bits);
