@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.contest import Contest, Contestant, Values
-from pyseq import _core
+from pyseq import _core, ops
 from pyseq.decoding import BeamSearch, Decoder, GreedySearch, NGramLanguageModel
 
 FRAMES, BEAM = 1000, 32
@@ -88,6 +88,7 @@ class DecodingWorkload:
     kind: str
     classes: int
     greedy: bool = False
+    alone: bool = False  # labels without scores, as `predict` wants them
     batch: int = 1
     timestamps: bool = False
     extras: tuple[str, ...] = ()
@@ -99,6 +100,8 @@ class DecodingWorkload:
         """For instance `CTC decode beam 32, C 30 peaked, hot words`."""
         what = "greedy" if self.greedy else f"beam {BEAM}"
         parts = [f"CTC decode {what}, C {self.classes} {self.kind}", *self.extras]
+        if self.alone:
+            parts.append("labels alone")
         if self.timestamps:
             parts.append("timestamps")
         if self.batch > 1:
@@ -134,6 +137,9 @@ class DecodingWorkload:
         logits, labels = logits_of(self.kind, self.classes, self.batch), labels_of(self.classes)
         reference = scores(self.decoder(self.extras).decode(logits.astype(np.float64), labels))
         contestants = [self.contestant("pyseq", self.extras, True, reference)]
+        if self.alone:
+            call, no_scores = (lambda: ops.ctc_best_path(logits)), (lambda _: reference)
+            contestants = [Contestant("pyseq", call, no_scores, ours=True)]
         if self.greedy:
             flat = logits.reshape(-1)
             contestants.append(
@@ -154,7 +160,11 @@ def scores(hypotheses: list[Any]) -> Values:
 
 def _table() -> list[DecodingWorkload]:
     W = DecodingWorkload
-    rows = [W("normal", c, greedy=True, batch=b, targets={"highest": 0.5}) for c, b in ((30, 64), (1000, 8))]
+    rows = [
+        W("normal", c, greedy=True, alone=alone, batch=b, targets={"highest": 0.5})
+        for c, b in ((30, 64), (1000, 8))
+        for alone in (True, False)
+    ]
     for kind in ("normal", "peaked"):
         rows += [W(kind, c) for c in (30, 100, 1000)]
         rows.append(W(kind, 30, timestamps=True))
