@@ -18,7 +18,7 @@ from bench.contest import Contestant
 _BLOCK_SECONDS = 0.01
 _SHORT = 50e-6  # calls shorter than this are timed several at once
 _SHORT_TOTAL = 200e-6
-_WARM_UP_BELOW = 0.02  # longer calls lose nothing noticeable to cold caches
+_WARM_UP_BELOW = 0.25  # longer calls lose little to cold caches
 # A thread's time is brought up to date every few milliseconds only, and ONNX Runtime's spin for 40 of them.
 _REST_SECONDS, _REST_MOST = 9e-3, 0.25
 _BUSY = 0.3  # share of a core that counts as a thread still spinning
