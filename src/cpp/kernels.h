@@ -32,12 +32,12 @@ enum class Precision : int32_t {
   kMedium,   // bfloat16 operands
 };
 
-// Sizes and sequences of one layer and direction.
 // What x adds to the sums of a frame, for frames that are few and come again: kFilled, a forward pass with a tape leaves
 // it there for frame 0 of every sequence, and ends. kRead, forward takes that tape as a table: `input` is 0, and a frame
 // of x is one number, the row of the table.
 enum class InputTable : int32_t { kNone, kFilled, kRead };
 
+// Sizes and sequences of one layer and direction.
 struct RnnProblem {
   Cell cell;
   Precision precision;
