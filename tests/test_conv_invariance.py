@@ -5,7 +5,8 @@ import pytest
 from helpers import assert_same_bits, random_lengths, random_padded
 from threadpoolctl import threadpool_limits
 
-from pyseq import _core, ops
+from pyseq import _core, config_context, ops
+from pyseq.ops import runtime
 
 # batch, steps, inputs, outputs, kernel size, dilation. The first stays on one thread; one sequence only is
 # split over time; few channels make few tiles of the weight gradient.
@@ -64,11 +65,34 @@ def test_padding_is_never_read_and_zero_in_results(sizes):
         assert not poisoned[1][b, length:].any()
 
 
-def test_an_output_frame_is_the_same_for_any_length_that_contains_its_taps():
+@pytest.mark.parametrize("precision", runtime.native_precisions())
+def test_an_output_frame_is_the_same_for_any_length_that_contains_its_taps(precision):
     x, _, weight, bias, _ = problem("float32", *SIZES[2])
-    y = ops.causal_conv1d(x, weight, bias, dilation=64)
-    for length in (1, 65, 129, 400):
-        assert_same_bits(ops.causal_conv1d(x[:, :length], weight, bias, dilation=64), y[:, :length])
+    with config_context(precision=precision):
+        y = ops.causal_conv1d(x, weight, bias, dilation=64)
+        for length in (1, 17, 65, 129, 400):
+            assert_same_bits(ops.causal_conv1d(x[:, :length], weight, bias, dilation=64), y[:, :length])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("precision", [p for p in runtime.native_precisions() if p != "highest"])
+@pytest.mark.parametrize("sizes", [SIZES[1], SIZES[2], (3, 600, 40, 70, 3, 1)])
+def test_lower_precisions_depend_on_neither_threads_nor_batch_nor_padding(sizes, precision, causal):
+    x, lengths, weight, bias, grad_y = problem("float32", *sizes)  # NaN beyond the lengths
+    with config_context(precision=precision):
+        expected = run(x, lengths, weight, bias, grad_y, sizes[-1], causal)
+        for threads in (1, 2, 3):
+            with threadpool_limits(threads, user_api="openmp"):
+                for a, b in zip(
+                    run(x, lengths, weight, bias, grad_y, sizes[-1], causal), expected, strict=True
+                ):
+                    assert_same_bits(a, b, f"{threads} threads")
+        for b, length in enumerate(lengths):
+            parts = x[[b], :length], lengths[[b]], weight, bias, grad_y[[b], :length]
+            alone = run(*parts, sizes[-1], causal)
+            assert_same_bits(alone[0][0], expected[0][b, :length], "y")
+            assert_same_bits(alone[1][0], expected[1][b, :length], "grad_x")
+    assert all(np.isfinite(a).all() for a in expected)
 
 
 def test_inputs_are_not_written():

@@ -382,6 +382,7 @@ struct Kernels {
 
   Conv1dKernels<R> conv1d;       // suit everything
   Conv1dKernels<R> conv1d_bf16;  // kMedium; all null where the tier has none
+  Conv1dKernels<R> conv1d_tiles, conv1d_tiles_x3;  // kMedium and kHigh in tile registers, to be preferred; likewise
 
   // weight [outputs][inputs][taps], bias [outputs] or null. `brief`: kept in bfloat16 (float32 only), sums unchanged.
   int64_t (*conv_step_size)(int64_t outputs, int64_t inputs, int64_t taps, bool brief) noexcept;  // bytes of `packed`

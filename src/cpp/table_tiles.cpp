@@ -13,6 +13,7 @@ const KernelTable* kernel_table() noexcept {
   table = *avx512::kernel_table();
   table.tier = "amx";
   fill_rnn_tiles(table.f32);
+  fill_conv1d_tiles(table.f32);
   fill_tile_probe(table);
   return &table;
 }

@@ -19,6 +19,7 @@ void fill_rnn(Kernels<double>& kernels) noexcept;
 void fill_rnn_bf16(Kernels<float>& kernels) noexcept;  // in tiers that PYSEQ_HAS_BFLOAT16
 void fill_rnn_tiles(Kernels<float>& kernels) noexcept;  // in tiers that have tile registers
 void fill_tile_probe(KernelTable& table) noexcept;      // likewise
+void fill_conv1d_tiles(Kernels<float>& kernels) noexcept;  // likewise
 void fill_conv1d(KernelTable& table) noexcept;
 void fill_conv_step(KernelTable& table) noexcept;
 void fill_conv1d_bf16(Kernels<float>& kernels) noexcept;  // in tiers that PYSEQ_HAS_BFLOAT16

@@ -82,20 +82,6 @@ struct Source {
   int64_t stride, width;
 };
 
-template <class R, class P>
-struct Run {
-  const Conv1d<R>& c;
-  const Correlation<R, P>* correlation;  // null: none
-  Packing<R> packing;                    // of its weight
-  WeightGradient<R, P>* gradient;        // null: none
-  int64_t rows;
-  R* grad_z;         // where the gradient before the activation goes, packed; null: there is no activation
-  R* copies;         // where the operands of the correlation go, packed; null: they are the numbers of `source`
-  Source<R> source;
-  R* scratch;        // for each thread kMostRows rows of z that are kept nowhere
-  Barrier barrier;
-};
-
 // grad_z of rows [row0, row1).
 template <class R>
 void unfinish(const Conv1d<R>& c, int64_t row0, int64_t row1, R* grad_z) {
@@ -119,47 +105,67 @@ void copy_operands(const Conv1d<R>& c, const Source<R>& source, int64_t row0, in
   });
 }
 
+// A correlation of what a source holds, with whatever it reads in place of it. In tile registers: conv/tiled_correlate.h.
+template <class R, class P, bool kTiled = P::tiled>
+class Operands {
+ public:
+  Operands(const Conv1d<R>& conv, int64_t inputs, int64_t outputs, Arena& arena) : c(conv), width_(ceil_div(inputs, P::size)) {
+    start_ = arena.take<int64_t>(copied ? c.batch : 0);
+    copies_ = arena.take<R>(copied ? total_rows(c) * width_ : 0);
+    weight_ = arena.take<R>(panels_size<R>(c.kernel_size * width_, outputs));
+  }
+  // Which one. bias: [outputs rounded up to vectors], may be null.
+  void set(const Source<R>& source, Packing<R> packing, int64_t left, const R* bias, const Finish<R>& finish) {
+    source_ = source;
+    packing_ = packing;
+    packing_.dst = weight_;
+    if (copied) packed_starts(c, start_);
+    correlation_ = {c.batch, width_, finish.outputs, c.kernel_size, c.dilation, left, c.lengths, copied ? start_ : source.start,
+                    copied ? copies_ : source.data, copied ? width_ : source.stride, weight_, bias, finish};
+  }
+  // A thread's part of what all of them read: operands of rows [row0, row1), some of the weights.
+  void prepare(int64_t row0, int64_t row1, int thread, int threads) const {
+    if (copied) copy_operands<P>(c, source_, row0, row1, copies_, width_);
+    pack_taps<P>(packing_, piece_start(width_, threads, thread), piece_start(width_, threads, thread + 1));
+  }
+  // scratch: kMostRows rows of z, where it is kept nowhere.
+  void multiply(int64_t row0, int64_t row1, R* scratch) const { correlate(correlation_, row0, row1, scratch); }
+
+ private:
+  static constexpr bool copied = P::size > 1;  // else the numbers themselves are the operands
+  const Conv1d<R>& c;
+  int64_t width_;  // operands in a row
+  int64_t* start_;  // [batch] of the copies
+  R *copies_, *weight_;
+  Source<R> source_ = {};
+  Packing<R> packing_ = {};
+  Correlation<R, P> correlation_ = {};
+};
+
+template <class R, class P>
+struct Run {
+  const Conv1d<R>& c;
+  const Operands<R, P>* operands;   // null: no correlation
+  WeightGradient<R, P>* gradient;   // null: none
+  int64_t rows;
+  R* grad_z;         // where the gradient before the activation goes, packed; null: there is no activation
+  R* scratch;        // for each thread kMostRows rows of z that are kept nowhere
+  Barrier barrier;
+};
+
 template <class R, class P>
 void run_thread(void* context, int thread, int threads) {
   Run<R, P>& run = *static_cast<Run<R, P>*>(context);
   const int64_t row0 = piece_start(run.rows, threads, thread), row1 = piece_start(run.rows, threads, thread + 1);
   if (run.grad_z) unfinish(run.c, row0, row1, run.grad_z);
-  if (run.copies) copy_operands<P>(run.c, run.source, row0, row1, run.copies, run.correlation->inputs);
-  if (run.correlation) {
-    const int64_t operands = run.correlation->inputs;
-    pack_taps<P>(run.packing, piece_start(operands, threads, thread), piece_start(operands, threads, thread + 1));
-  }
+  if (run.operands) run.operands->prepare(row0, row1, thread, threads);
   run.barrier.wait(threads);  // others read these rows and weights too
-  if (run.correlation) {
-    R* scratch = run.scratch ? run.scratch + thread * kMostRows * run.correlation->finish.outputs : nullptr;
-    correlate(*run.correlation, row0, row1, scratch);
+  if (run.operands) {
+    R* scratch = run.scratch ? run.scratch + thread * kMostRows * run.c.out_channels : nullptr;
+    run.operands->multiply(row0, row1, scratch);
   }
   if (run.gradient) run.gradient->run(thread, threads);
 }
-
-// The correlation of what a source holds, and whatever it reads in place of it.
-template <class R, class P>
-struct Operands {
-  int64_t width;   // operands in a row
-  int64_t* start;  // [batch] of the copies
-  R* copies;       // null where the numbers themselves are the operands
-  R* weight;       // packed
-
-  Operands(const Conv1d<R>& c, int64_t inputs, int64_t outputs, Arena& arena) : width(ceil_div(inputs, P::size)) {
-    const bool copied = P::size > 1;
-    start = arena.take<int64_t>(copied ? c.batch : 0);
-    R* room = arena.take<R>(copied ? total_rows(c) * width : 0);
-    copies = copied ? room : nullptr;
-    weight = arena.take<R>(panels_size<R>(c.kernel_size * width, outputs));
-  }
-  Correlation<R, P> correlation(const Conv1d<R>& c, const Source<R>& source, int64_t left, const R* bias,
-                                const Finish<R>& finish) const {
-    const bool copied = copies != nullptr;
-    if (copied) packed_starts(c, start);
-    return {c.batch, width, finish.outputs, c.kernel_size, c.dilation, left, c.lengths, copied ? start : source.start,
-            copied ? copies : source.data, copied ? width : source.stride, weight, bias, finish};
-  }
-};
 
 // Whether z is written beside y.
 template <class R>
@@ -189,15 +195,14 @@ template <class R, class P>
 void conv1d_forward(const Conv1d<R>& c) noexcept {
   Arena arena(c.workspace);
   ForwardWork<R, P> work(c, arena);
-  const Packing<R> packing = {work.operands.weight, c.weight, c.kernel_size, c.in_channels, c.out_channels,
+  const Packing<R> packing = {nullptr, c.weight, c.kernel_size, c.in_channels, c.out_channels,
                               c.kernel_size, c.in_channels * c.kernel_size, false};
   for (int64_t o = 0; c.bias && o < round_up(c.out_channels, kLanes<R>); o++)
     work.bias[o] = o < c.out_channels ? c.bias[o] : R(0);
   const Finish<R> finish = {c.activation, c.out_channels, conv1d_columns(c), c.residual_start, c.residual,
                             c.residual_stride, c.y_start, c.y, c.y_stride, c.activated, c.activated_stride, z_apart(c)};
-  const Source<R> source = {c.x_start, c.x, c.x_stride, c.in_channels};
-  const Correlation<R, P> forward = work.operands.correlation(c, source, c.left, c.bias ? work.bias : nullptr, finish);
-  Run<R, P> run = {c, &forward, packing, nullptr, total_rows(c), nullptr, work.operands.copies, source, work.scratch, {}};
+  work.operands.set({c.x_start, c.x, c.x_stride, c.in_channels}, packing, c.left, c.bias ? work.bias : nullptr, finish);
+  Run<R, P> run = {c, &work.operands, nullptr, total_rows(c), nullptr, work.scratch, {}};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);
 }
 
@@ -241,17 +246,15 @@ void conv1d_backward(const Conv1d<R>& c) noexcept {
   Arena arena(c.workspace);
   BackwardWork<R, P> work(c, arena);
   packed_starts(c, work.start);
-  const Packing<R> packing = {work.operands.weight, c.weight, c.kernel_size, c.out_channels, c.in_channels,
+  const Packing<R> packing = {nullptr, c.weight, c.kernel_size, c.out_channels, c.in_channels,
                               c.in_channels * c.kernel_size, c.kernel_size, true};
   const Finish<R> finish = {ConvActivation::kNone, c.in_channels, c.in_channels, c.residual_start, c.residual,
                             c.residual_stride, c.grad_x_start, c.grad_x, c.grad_x_stride, nullptr, 0, false};
   const Source<R> source = {work.linear.y_start, work.linear.grad_y, work.linear.grad_y_stride, c.out_channels};
   const int64_t left = (c.kernel_size - 1) * c.dilation - c.left;
-  const Correlation<R, P> transposed = work.operands.correlation(c, source, left, nullptr, finish);
+  work.operands.set(source, packing, left, nullptr, finish);
   R* grad_z = c.activation == ConvActivation::kNone ? nullptr : work.grad_z;
-  R* copies = c.grad_x ? work.operands.copies : nullptr;
-  Run<R, P> run = {c,      c.grad_x ? &transposed : nullptr, packing, &work.gradient, total_rows(c), grad_z,
-                   copies, source, nullptr, {}};
+  Run<R, P> run = {c, c.grad_x ? &work.operands : nullptr, &work.gradient, total_rows(c), grad_z, nullptr, {}};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);
 }
 

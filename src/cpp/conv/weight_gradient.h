@@ -58,7 +58,38 @@ class Fetch {
   int64_t part_;
 };
 
-template <class R, class P>
+// The frames that a tap multiplies, of all sequences.
+template <class R>
+int64_t frames_under(const Conv1d<R>& c, int64_t tap) {
+  const int64_t shift = tap * c.dilation - c.left, away = shift < 0 ? -shift : shift;
+  int64_t frames = 0;
+  for (int64_t b = 0; b < c.batch; b++) frames += max_of<int64_t>(0, c.lengths[b] - away);
+  return frames;
+}
+
+// What a thread does: tiles [first, last) in the order of a list.
+struct Share {
+  int threads;
+  int64_t first, last;
+};
+// each_work(f) calls f(work) for every tile of the list. A tap far from the frame itself multiplies fewer frames: threads
+// get equal work, not equal numbers.
+template <class F>
+Share equal_share(int thread, int threads, const F& each_work) {
+  int64_t total = 0, before = 0;
+  each_work([&](int64_t work) { total += work; });
+  Share share = {threads, 0, 0};
+  each_work([&](int64_t work) {
+    const int64_t owner = (2 * before + work) * threads / (2 * total);  // by the middle of the tile
+    share.first += owner < thread;
+    share.last += owner <= thread;
+    before += work;
+  });
+  return share;
+}
+
+// In tile registers: conv/tiled_weight_gradient.h.
+template <class R, class P, bool kTiled = P::tiled>
 class WeightGradient {
  public:
   WeightGradient(const Conv1d<R>& conv, int threads, Arena& arena) : c(conv) {
@@ -94,10 +125,6 @@ class WeightGradient {
   struct Room {  // of a thread
     R* strip;    // [kFrameBlock][kGradPanel vectors]
     R* window;   // [kMostPairs][window_width()]; null unless paired
-  };
-  struct Share {
-    int threads;
-    int64_t first, last;  // tiles, counted over panels, taps and channels
   };
   struct Tile {
     int64_t column, width;  // its panel: first output channel, numbers in a row of sums
@@ -135,32 +162,14 @@ class WeightGradient {
     });
   }
 
-  // The frames that a tap multiplies, of all sequences.
-  int64_t frames_under(int64_t tap) const {
-    const int64_t shift = tap * c.dilation - c.left, away = shift < 0 ? -shift : shift;
-    int64_t frames = 0;
-    for (int64_t b = 0; b < c.batch; b++) frames += max_of<int64_t>(0, c.lengths[b] - away);
-    return frames;
-  }
-  // A thread's tiles. A tap far from the frame itself multiplies fewer frames: threads get equal work, not equal numbers.
   Share share_of(int thread, int threads) const {
-    const auto each_work = [&](const auto& f) {
+    return equal_share(thread, threads, [&](const auto& f) {
       int64_t tap = -1, frames = 0;
       each_tile(Share{threads, 0, INT64_MAX}, [&](const Tile& tile, auto) {
-        if (tile.tap != tap) frames = frames_under(tap = tile.tap);
+        if (tile.tap != tap) frames = frames_under(c, tap = tile.tap);
         f(tile.rows * tile.width * (frames + 1));
       });
-    };
-    int64_t total = 0, before = 0;
-    each_work([&](int64_t work) { total += work; });
-    Share share = {threads, 0, 0};
-    each_work([&](int64_t work) {
-      const int64_t owner = (2 * before + work) * threads / (2 * total);  // by the middle of the tile
-      share.first += owner < thread;
-      share.last += owner <= thread;
-      before += work;
     });
-    return share;
   }
 
   // Adds frames [t0, t1) of sequence b to the sums of a share.

@@ -108,6 +108,26 @@ PYSEQ_INLINE void tile_row_groups(int64_t n, const F& f) {
   }
 }
 
+// Columns [m, m + 16) of rows, of which `left` exist, transposed: to[column][pair], low parts `low` behind the high ones.
+// rows[2 pair] and rows[2 pair + 1] become pairs, null ones zeros.
+template <class R, class P>
+PYSEQ_TILE void transpose_columns(const R* const* rows, int64_t pairs, int64_t m, int64_t left, R* to, int64_t row,
+                                  int64_t low) {
+  for (int64_t first = 0; first < pairs; first += kTileLanes) {
+    Vec<R> r[P::parts][kTileLanes];
+    for (int i = 0; i < kTileLanes; i++) {
+      const R *one = rows[2 * (first + i)], *other = rows[2 * (first + i) + 1];
+      Vec<R> joined[P::parts];
+      P::join(one ? load_up_to(one + m, left) : Vec<R>{}, other ? load_up_to(other + m, left) : Vec<R>{}, joined);
+      for (int p = 0; p < P::parts; p++) r[p][i] = joined[p];
+    }
+    for (int p = 0; p < P::parts; p++) {
+      transpose(r[p]);
+      for (int i = 0; i < kTileRows; i++) store(to + i * row + p * low + first, r[p][i]);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace PYSEQ_TIER
 }  // namespace pyseq

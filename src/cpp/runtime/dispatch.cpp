@@ -91,8 +91,11 @@ const RnnKernels<double>& rnn_kernels<double>(const RnnProblem&) noexcept { retu
 template <>
 const Conv1dKernels<float>& conv1d_kernels<float>(const Conv1d<float>& c, Precision precision) noexcept {
   const Kernels<float>& k = kernels<float>();
-  const bool reduced = precision == Precision::kMedium && multiplies_bfloat16 && k.conv1d_bf16.suits(c);
-  return reduced ? k.conv1d_bf16 : k.conv1d;
+  const auto serves = [&](const Conv1dKernels<float>& reduced) { return reduced.forward && reduced.suits(c); };
+  if (precision == Precision::kHigh && serves(k.conv1d_tiles_x3)) return k.conv1d_tiles_x3;
+  if (precision != Precision::kMedium) return k.conv1d;
+  if (serves(k.conv1d_tiles)) return k.conv1d_tiles;
+  return multiplies_bfloat16 && serves(k.conv1d_bf16) ? k.conv1d_bf16 : k.conv1d;
 }
 template <>
 const Conv1dKernels<double>& conv1d_kernels<double>(const Conv1d<double>&, Precision) noexcept {
