@@ -63,10 +63,10 @@ def set_config(*, precision: str | None = None) -> None:
           (up to 1.8 times as fast), or AMX and at least 64.
 
         The lower two serve the cells elman, elman_relu, elman_leaky, lstm, lstm_peephole, lstm_coupled and
-        gru, and "medium" with AVX512-BF16 also convolutions of at least 24 channels in and out; for all else
-        they mean "highest". In all of them sums, biases, gates and states are float32, float64 data stay
-        float64, and results do not depend on batch, padding or threads. A backward pass is as precise as its
-        forward pass was.
+        gru, and convolutions of at least 24 channels in and out, "high" where there is AMX, "medium" with AMX
+        or AVX512-BF16; for all else they mean "highest". In all of them sums, biases, gates and states are
+        float32, float64 data stay float64, and results do not depend on batch, padding or threads. A backward
+        pass is as precise as its forward pass was.
 
         Streams (`Layer.stream`, `SequenceGenerator.generate`) have the precision in force when they are made.
         In "medium" they also keep the float32 weights of all convolutions and dense layers in bfloat16, on
