@@ -49,7 +49,7 @@ class Operands<R, P, true> {
   Operands(const Conv1d<R>& conv, int64_t inputs, int64_t outputs, Arena& arena)
       : c(conv),
         depth_(ceil_div(inputs, kTileDepth)),
-        row_((P::parts * depth_ | 1) * kTileLanes),  // an odd number of cache lines, against their conflicts
+        row_(apart(P::parts * depth_) * kTileLanes),
         gap_(min_of<int64_t>(kTileGroupRows - 1, (c.kernel_size - 1) * c.dilation)),
         column_size_(c.kernel_size * depth_ * P::parts * kTileSize) {
     start_ = arena.take<int64_t>(c.batch);
@@ -89,6 +89,8 @@ class Operands<R, P, true> {
   }
 
  private:
+  // Cache lines from row to row for rows of so many: rows multiples of 8 apart would share few of L1's sets.
+  static int64_t apart(int64_t lines) { return lines % 8 == 0 ? lines + 1 : lines; }
   void clear_rows(int64_t row) const { memset(copies_ + row * row_, 0, static_cast<size_t>(gap_ * row_) * sizeof(R)); }
   // The tiles of 16 columns under tap k of the packing's weight.
   void pack_tap(int64_t column_tile, int64_t k) const {
