@@ -203,7 +203,7 @@ class Frame {
       if (p.rows) most += static_cast<R>(p.row_most[i]);
       if (!(most > threshold)) continue;
       if (!p.rows) extend<kNoRows>(i);
-      else if (kHasLookup && p.classes <= 2 * W) extend<kRowsInRegisters>(i);
+      else if (kHasLookup<R> && p.classes <= 2 * W) extend<kRowsInRegisters>(i);
       else if (all_classes) extend<kWholeRows>(i);
       else extend<kPartsOfRows>(i);
       if (size >= 3 * p.width) cut();

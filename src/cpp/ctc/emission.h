@@ -42,7 +42,7 @@ struct RelativeEmission {
         worst = gather_frame<decltype(pairs)::value>(s, p, s.row(t0 + f), worst, out);
       }
     };
-    switch (kHasLookup ? ceil_div(s.C, 2 * kLanes<R>) : 0) {
+    switch (kHasLookup<R> ? ceil_div(s.C, 2 * kLanes<R>) : 0) {
       case 1: each_frame(Int<1>{}); break;
       case 2: each_frame(Int<2>{}); break;
       case 3: each_frame(Int<3>{}); break;

@@ -174,13 +174,14 @@ struct Recursion {
   // step(k, labels of the group below) from the highest group to the lowest: it may write over a[k].
   template <class F>
   PYSEQ_INLINE void each_up(const Group* a, Band before, Band at, F&& step) const {
-    for (int64_t k = at.hi; k > at.lo; k--) step(k, a[k - 1].l);
-    step(at.lo, at.lo > before.lo ? a[at.lo - 1].l : Num::zero());
+    for (int64_t k = at.hi; k > at.lo; k--) step(k, a[k - 1].l.copy());
+    step(at.lo, at.lo > before.lo ? a[at.lo - 1].l.copy() : Num::zero());
   }
   template <class Put>
   PYSEQ_INLINE void next_alpha(const Group& c, Num below, const Stored* y, int64_t k, Put&& put) const {
-    const Num from_blank = Num::add(c.b, shift_up(c.l, below));
-    const Num label = Num::add(c.l, choose(plan.skip[k], from_blank, c.b)) * E::label(y[k]);
+    const Num b = c.b.copy(), l = c.l.copy();
+    const Num from_blank = Num::add(b, shift_up(l, below));
+    const Num label = Num::add(l, choose(plan.skip[k], from_blank, b)) * E::label(y[k]);
     put(blank_of(from_blank, y), label);
   }
 
@@ -191,15 +192,15 @@ struct Recursion {
   // Betas of the frame after, entered.
   struct AsItIs {
     const Group* row;
-    PYSEQ_INLINE Num blank(int64_t k) const { return row[k].b; }
-    PYSEQ_INLINE Num label(int64_t k) const { return row[k].l; }
+    PYSEQ_INLINE Num blank(int64_t k) const { return row[k].b.copy(); }
+    PYSEQ_INLINE Num label(int64_t k) const { return row[k].l.copy(); }
   };
   struct WithEmission {
     const Recursion& run;
     const Group* row;
     const Stored* y;
-    PYSEQ_INLINE Num blank(int64_t k) const { return run.blank_of(row[k].b, y); }
-    PYSEQ_INLINE Num label(int64_t k) const { return row[k].l * E::label(y[k]); }
+    PYSEQ_INLINE Num blank(int64_t k) const { return run.blank_of(row[k].b.copy(), y); }
+    PYSEQ_INLINE Num label(int64_t k) const { return row[k].l.copy() * E::label(y[k]); }
   };
   // put(k, blanks, labels) from those.
   template <class Entered, class Put>

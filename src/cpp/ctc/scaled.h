@@ -59,6 +59,9 @@ struct ScaledInt {
   static constexpr Exponent kZero = sizeof(R) == 4 ? -(Exponent(1) << 29) : -(Exponent(1) << (sizeof(R) * 8 - 7));
   static constexpr Exponent kSpan = -(kZero / 2);
 
+  // A copy made vector by vector: compilers copy a struct in memory by halves of a vector, by way of the stack, and
+  // reading a whole vector behind two stores of halves waits for both to reach the cache.
+  PYSEQ_INLINE ScaledInt copy() const { return {m, e}; }
   static PYSEQ_INLINE ScaledInt zero() { return {splat(R(1)), splat_int<R>(kZero)}; }
   // exp(d) for the d of a lane
   static PYSEQ_INLINE ScaledInt exp(Vec<R> d) {

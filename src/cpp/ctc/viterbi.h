@@ -145,7 +145,7 @@ struct Viterbi {
     const int64_t hi = min_of(last, (t + 1) / W + 1), lo = max_of(first, max_of<int64_t>(0, L - (T - t)) / W);
     const R* logits = x + t * x_stride;
     const Vec<double> blanks = splat(static_cast<double>(logits[blank]));
-    const bool in_registers = kHasLookup && C <= 2 * W;
+    const bool in_registers = kHasLookup<R> && C <= 2 * W;
     Vec<R> low = {}, high = {};
     if (in_registers) {
       low = load_n(logits, static_cast<int>(min_of<int64_t>(C, W)));

@@ -211,6 +211,7 @@ PYSEQ_INLINE Vec<R> gather(const R* base, IntVec<R> at) {
 
 // Rows of at most 2 kLanes numbers can be looked up in two registers, which costs less than a gather.
 #if defined(__AVX512F__)
+template <class R>
 constexpr bool kHasLookup = true;
 PYSEQ_INLINE Vec<float> lookup(Vec<float> low, Vec<float> high, IntVec<float> at) {
   return (Vec<float>)_mm512_permutex2var_ps((__m512)low, (__m512i)at, (__m512)high);
@@ -219,9 +220,20 @@ PYSEQ_INLINE Vec<double> lookup(Vec<double> low, Vec<double> high, IntVec<double
   return (Vec<double>)_mm512_permutex2var_pd((__m512d)low, (__m512i)at, (__m512d)high);
 }
 #else
+template <class R>
 constexpr bool kHasLookup = false;
 template <class V, class I>
 PYSEQ_INLINE V lookup(V low, V, I) { return low; }
+#if defined(__AVX2__)
+template <>
+constexpr bool kHasLookup<float> = true;
+// The permutation reads three bits of an index; the fourth, made the sign, says which register.
+PYSEQ_INLINE Vec<float> lookup(Vec<float> low, Vec<float> high, IntVec<float> at) {
+  const __m256 a = _mm256_permutevar8x32_ps((__m256)low, (__m256i)at);
+  const __m256 b = _mm256_permutevar8x32_ps((__m256)high, (__m256i)at);
+  return (Vec<float>)_mm256_blendv_ps(a, b, (__m256)(at << 28));
+}
+#endif
 #endif
 
 // ------------------------------------------------------------------------------------------ memory, modes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyseq.plotting._matplotlib import new_figure
+from pyseq.plotting._lines import INK, LEFT, WIDTH, Lines, as_images, check_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +19,10 @@ __all__ = ["plot_alignment"]
 Array = NDArray[Any]
 Labels = Sequence[Hashable]
 
-INK, MUTED, BOX, UNSURE = "#1d2433", "#6e7786", "#0b6bcb", "#d1242f"
+BOX, UNSURE = "#0b6bcb", "#d1242f"
 
 # The layout, in inches.
-WIDTH, LEFT, RIGHT = 10.0, 0.5, 0.15
-TITLE, TOP, BOTTOM = 0.5, 0.15, 0.5
-IMAGE, BOXES, SPACE = 0.6, 0.42, 0.3
+RIGHT, IMAGE, BOXES = 0.15, 0.6, 0.42
 
 FAINTEST = 0.12  # opacity of a box of confidence 0
 UNSURE_BELOW = 0.5  # confidences that are written in red
@@ -69,35 +67,20 @@ def plot_alignment(
     ValueError
         If there are no sequences, or the arguments do not describe the same ones.
     """
-    images = [np.asarray(x, dtype=np.float64) for x in X]
+    images = as_images(X)
     places = [np.asarray(span).reshape(-1, 2) for span in spans]
     sure = None if confidences is None else [np.asarray(c, dtype=np.float64) for c in confidences]
-    _check(images, text, places, sure)
+    check_numbers(len(images), text=text, spans=places, confidences=sure)
+    _check_labels(images, text, places, sure)
 
-    top = TITLE if title else TOP
-    each = IMAGE + BOXES + SPACE
-    height = top + len(images) * each - SPACE + BOTTOM
-    page = new_figure() if figure is None else figure
-    page.set_size_inches((WIDTH, height))
-    if title:
-        page.text(LEFT / WIDTH, 1 - 0.14 / height, title, size=12, weight="bold", color=INK, va="top")
-
-    def axes_at(down: float, tall: float) -> Axes:
-        width = (WIDTH - LEFT - RIGHT) / WIDTH
-        return page.add_axes((LEFT / WIDTH, 1 - (down + tall) / height, width, tall / height))
-
-    scale = min(image.min() for image in images), max(image.max() for image in images)
-    longest = max(len(image) for image in images)
-    for i, image in enumerate(images):
-        picture, boxes = axes_at(top + i * each, IMAGE), axes_at(top + i * each + IMAGE, BOXES)
-        picture.imshow(image.T, cmap="Greys", aspect="auto", interpolation="nearest", clim=scale)
-        picture.axis("off")
+    page = Lines(images, IMAGE + BOXES, title, figure)
+    width = WIDTH - LEFT - RIGHT
+    for i in range(len(images)):
+        picture = page.add(i, LEFT, 0, width, IMAGE)
+        boxes = page.add(i, LEFT, IMAGE, width, BOXES)
+        page.draw_image(i, picture, boxes)
         _draw_boxes(picture, boxes, text[i], places[i], None if sure is None else sure[i])
-        for axes in (picture, boxes):
-            axes.set_xlim(-0.5, longest - 0.5)
-    boxes.tick_params(axis="x", labelbottom=True, bottom=True)
-    boxes.set_xlabel("time step", color=MUTED, size=9)
-    return page
+    return page.figure
 
 
 def _draw_boxes(picture: Axes, boxes: Axes, text: Labels, places: Array, sure: Array | None) -> None:
@@ -117,24 +100,12 @@ def _draw_boxes(picture: Axes, boxes: Axes, text: Labels, places: Array, sure: A
             picture.axvline(edge - 0.5, color=BOX, linewidth=0.8, alpha=0.8)
     boxes.set_ylim(0, 1)
     boxes.set_yticks([])
-    boxes.tick_params(colors=MUTED, labelsize=8, length=0)
-    boxes.tick_params(axis="x", labelbottom=False, bottom=False)
-    boxes.spines[:].set_visible(False)
 
 
-def _check(
+def _check_labels(
     images: list[Array], text: Sequence[Labels], places: list[Array], sure: list[Array] | None
 ) -> None:
-    if not images:
-        raise ValueError("X has no sequences, expected at least one")
-    for name, given in (("text", text), ("spans", places), ("confidences", sure)):
-        if given is not None and len(given) != len(images):
-            raise ValueError(f"{name} has {len(given)} sequences, expected {len(images)} (as many as X)")
     for i, image in enumerate(images):
-        if image.ndim != 2 or 0 in image.shape:
-            raise ValueError(
-                f"X[{i}] has shape {image.shape}, expected (time steps, features), none of them 0"
-            )
         for name, given in (("spans", places), ("confidences", sure)):
             if given is not None and len(given[i]) != len(text[i]):
                 raise ValueError(

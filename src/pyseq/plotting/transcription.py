@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyseq.plotting._matplotlib import new_figure
+from pyseq.plotting._lines import INK, LEFT, MUTED, WIDTH, Lines, as_images, check_numbers
 from pyseq.plotting.alignment import align
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["plot_transcription"]
 Array = NDArray[Any]
 Labels = Sequence[Hashable]
 
-INK, MUTED, BLANK, CORRECT, WRONG = "#1d2433", "#6e7786", "#b4bac5", "#1a7f37", "#d1242f"
+BLANK, CORRECT, WRONG = "#b4bac5", "#1a7f37", "#d1242f"
 # Ten hues dark enough to be text on white, neighbours far apart.
 HUES = (
     "#0b6bcb", "#d9480f", "#2b8a3e", "#c2255c", "#7048e8",
@@ -28,9 +28,8 @@ HUES = (
 )  # fmt: skip
 
 # The layout, in inches.
-WIDTH, LEFT, RIGHT, TEXT_WIDTH, TEXT_INDENT = 10.0, 0.5, 0.1, 2.4, 0.95
-TITLE, TOP, BOTTOM = 0.5, 0.15, 0.5
-IMAGE, LABELS, CURVES, SPACE = 0.52, 0.24, 0.58, 0.3
+RIGHT, TEXT_WIDTH, TEXT_INDENT = 0.1, 2.4, 0.95
+IMAGE, LABELS, CURVES = 0.52, 0.24, 0.58
 
 MONOSPACE_ADVANCE = 0.602  # width of a character of DejaVu Sans Mono, in units of its size
 TEXT_SIZE = 15.0
@@ -94,25 +93,23 @@ def plot_transcription(
     ValueError
         If there are no sequences, or the arguments do not describe the same ones.
     """
-    images = [np.asarray(x, dtype=np.float64) for x in X]
+    images = as_images(X)
     probabilities = [np.asarray(posterior, dtype=np.float64) for posterior in posteriors]
-    _check_sequences(images, probabilities, text, truth)
+    check_numbers(len(images), posteriors=probabilities, text=text, truth=truth)
     _check_posteriors(probabilities, len(classes), blank)
     labels = [str(label) for label in classes]
     labels.insert(blank, "")
 
-    page = _Page(len(images), title, figure)
-    scale = min(image.min() for image in images), max(image.max() for image in images)
-    longest = max(len(image) for image in images)
+    page = Lines(images, IMAGE + LABELS + CURVES, title, figure)
+    width = WIDTH - LEFT - TEXT_WIDTH - RIGHT
     for i, (image, frames) in enumerate(zip(images, probabilities, strict=True)):
-        picture, curves, words = page.add_sequence(i)
-        picture.imshow(image.T, cmap="Greys", aspect="auto", interpolation="nearest", clim=scale)
+        picture = page.add(i, LEFT, 0, width, IMAGE)
+        curves = page.add(i, LEFT, IMAGE + LABELS, width, CURVES)
+        words = page.add(i, LEFT + width, 0, TEXT_WIDTH, IMAGE + LABELS + CURVES)
+        words.axis("off")
+        page.draw_image(i, picture, curves)
         _draw_posterior(curves, frames, labels, blank, len(image))
         _draw_text(words, text[i], None if truth is None else truth[i])
-        for axes in (picture, curves):
-            axes.set_xlim(-0.5, longest - 0.5)
-    curves.tick_params(axis="x", labelbottom=True, bottom=True)
-    curves.set_xlabel("time step", color=MUTED, size=9)
     curves.set_ylabel("probability", color=MUTED, size=8)
     return page.figure
 
@@ -145,35 +142,6 @@ def peaks(posterior: Array, blank: int = 0) -> list[Peak]:
     ]
 
 
-class _Page:
-    """Where things stand in the figure: laid out in inches, top down."""
-
-    def __init__(self, n_sequences: int, title: str | None, figure: Figure | None) -> None:
-        self.top = TITLE if title else TOP
-        height = self.top + n_sequences * (IMAGE + LABELS + CURVES + SPACE) - SPACE + BOTTOM
-        self.size = WIDTH, height
-        self.figure = new_figure() if figure is None else figure
-        self.figure.set_size_inches(self.size)
-        if title:
-            x, y = LEFT / WIDTH, 1 - 0.14 / height
-            self.figure.text(x, y, title, size=12, weight="bold", color=INK, va="top")
-
-    def add_sequence(self, i: int) -> tuple[Axes, Axes, Axes]:
-        """Axes for the image, the curves and the text of the i-th sequence."""
-        top = self.top + i * (IMAGE + LABELS + CURVES + SPACE)
-        width = WIDTH - LEFT - TEXT_WIDTH - RIGHT
-        picture = self._add(LEFT, top, width, IMAGE)
-        curves = self._add(LEFT, top + IMAGE + LABELS, width, CURVES)
-        words = self._add(LEFT + width, top, TEXT_WIDTH, IMAGE + LABELS + CURVES)
-        for axes in (picture, words):
-            axes.axis("off")
-        return picture, curves, words
-
-    def _add(self, left: float, top: float, width: float, height: float) -> Axes:
-        across, down = self.size
-        return self.figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
-
-
 def _draw_posterior(axes: Axes, frames: Array, labels: list[str], blank: int, n_steps: int) -> None:
     # Frame s stands for time steps s * n_steps / S to (s + 1) * n_steps / S; step t is drawn around t.
     x = (np.arange(len(frames)) + 0.5) * (n_steps / len(frames)) - 0.5
@@ -193,9 +161,6 @@ def _draw_posterior(axes: Axes, frames: Array, labels: list[str], blank: int, n_
     axes.annotate("blank", end, (3, 0), textcoords="offset points", color=MUTED, size=8, va="center")
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 1], ["0", "1"])
-    axes.tick_params(colors=MUTED, labelsize=8, length=0)
-    axes.tick_params(axis="x", labelbottom=False, bottom=False)
-    axes.spines[:].set_visible(False)
 
 
 def _shown(curve: Array) -> Array:
@@ -233,21 +198,6 @@ def _draw_row(axes: Axes, y: float, name: str, row: list[tuple[Hashable | None, 
             word, (left, y), (i * cell * MONOSPACE_ADVANCE * size, 0), textcoords="offset points",
             family="monospace", size=size, color=WRONG if is_wrong else INK, va="baseline",
         )  # fmt: skip
-
-
-def _check_sequences(
-    images: list[Array], probabilities: list[Array], text: Sequence[Labels], truth: Sequence[Labels] | None
-) -> None:
-    if not images:
-        raise ValueError("X has no sequences, expected at least one")
-    for name, given in (("posteriors", probabilities), ("text", text), ("truth", truth)):
-        if given is not None and len(given) != len(images):
-            raise ValueError(f"{name} has {len(given)} sequences, expected {len(images)} (as many as X)")
-    for i, image in enumerate(images):
-        if image.ndim != 2 or 0 in image.shape:
-            raise ValueError(
-                f"X[{i}] has shape {image.shape}, expected (time steps, features), none of them 0"
-            )
 
 
 def _check_posteriors(probabilities: list[Array], n_classes: int, blank: int) -> None:
