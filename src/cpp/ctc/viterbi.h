@@ -135,7 +135,8 @@ struct Viterbi {
  private:
   static double value(const Group* row, int64_t i, bool on_label) {
     const Group& g = row[i / W];
-    return (on_label ? g.l : g.b)[i % W / V][i % V];
+    const Vec<double>* states = on_label ? g.l : g.b;  // in one expression GCC 12 takes lane 0 under -fsanitize=shift
+    return states[i % W / V][i % V];
   }
 
   // Frame t in place on the groups of first .. last that an alignment can be in: those it can have reached, and
