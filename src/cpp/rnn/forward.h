@@ -26,7 +26,7 @@ struct Row {
   R* h_out;
 };
 
-// Rows that fill a register tile: with fewer, x's product is better done over many frames.
+// Rows of tile registers: with fewer, x's product is better done over many frames.
 constexpr int64_t kTileRowsFused = 16;
 
 // Whether x's product is part of a step of so many rows a thread, or runs ahead over a chunk of steps.
