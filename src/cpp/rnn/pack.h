@@ -65,31 +65,37 @@ void pack_forward_tiles(R* packed, const R* w, const Shape& s, int64_t K, int64_
 template <class Side, class R, int Q, class P>
 void pack_backward_tiles(R* packed, const R* w, const Shape& s, int64_t columns, int64_t first, int64_t end);
 
-// Blocks [first, end) of the layout of forward: W x W numbers at a time, transposed in registers.
+// One slot of a block in the layout of forward: its `units` rows of K numbers at `w`, W x W numbers at a time,
+// transposed in registers. A line, all slots of the block, is `line` numbers long. Common to all cells.
+template <class R, class P>
+PYSEQ_NOINLINE void pack_slot(R* packed, int64_t line, const R* w, int units, int64_t K) {
+  constexpr int W = kLanes<R>;
+  const int64_t lines = ceil_div(K, P::size);
+  for (int64_t k = 0; k < lines; k += W) {
+    const int n = static_cast<int>(min_of<int64_t>(W, lines - k));
+    const int64_t left = K - k * P::size;
+    const R* from = w + k * P::size;
+    Vec<R> r[W];
+    if (units == W && n == W && left >= W * P::size) {  // without a branch for each row
+      PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = P::load(from + j * K, W * P::size);
+    } else {
+      PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = j < units ? P::load(from + j * K, left) : Vec<R>{};
+    }
+    transpose(r);
+    PYSEQ_UNROLL for (int j = 0; j < W; j++)
+      if (j < n) store(packed + (k + j) * line, r[j]);
+  }
+}
+
+// Blocks [first, end) of the layout of forward.
 template <class Side, class R, int Q, class P>
 void pack_forward_lines(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
-  constexpr int W = kLanes<R>, line = Side::slots * W;
+  constexpr int line = Side::slots * kLanes<R>;
   const int64_t lines = ceil_div(K, P::size);
   for (int64_t u = first; u < end; u++)
-    for (int v = 0; v < Side::slots; v++) {
-      const int64_t row = weight_row<Side, R, Q>(u, v, 0, s.hidden);
-      const int units = unit_lanes<Side, R, Q>(u, v, s.hidden);
-      R* dst = packed + u * lines * line + v * W;
-      for (int64_t k = 0; k < lines; k += W) {
-        const int n = static_cast<int>(min_of<int64_t>(W, lines - k));
-        Vec<R> r[W];
-        const R* from = w + row * K + k * P::size;
-        if (units == W && n == W && K - k * P::size >= W * P::size) {  // without a branch for each row
-          PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = P::load(from + j * K, W * P::size);
-        } else {
-          PYSEQ_UNROLL for (int j = 0; j < W; j++)
-            r[j] = j < units ? P::load(from + j * K, K - k * P::size) : Vec<R>{};
-        }
-        transpose(r);
-        PYSEQ_UNROLL for (int j = 0; j < W; j++)
-          if (j < n) store(dst + (k + j) * line, r[j]);
-      }
-    }
+    for (int v = 0; v < Side::slots; v++)
+      pack_slot<R, P>(packed + u * lines * line + v * kLanes<R>, line, w + weight_row<Side, R, Q>(u, v, 0, s.hidden) * K,
+                      unit_lanes<Side, R, Q>(u, v, s.hidden), K);
 }
 
 // Panels [first, end) of the layout of backward.
@@ -143,6 +149,18 @@ void pack_bias(R* packed, const RnnWeights<R>& w, const Shape& s, int64_t first,
     }
     if constexpr (C::scheme == Scheme::kGated) add(GatedSide<C>{}, sum, w.bias_hh, u);
     for (int v = 0; v < S; v++) store(packed + (u * S + v) * W, sum[v]);
+  }
+}
+
+// One slot's sums of a tile's rows, `stride` numbers apart, to the `units` rows of the caller's dW, of K numbers each.
+template <class R>
+PYSEQ_NOINLINE void unpack_slot(const R* sums, int64_t stride, int rows, R* out, int units, int64_t K) {
+  constexpr int W = kLanes<R>;
+  for (int i = 0; i < rows; i += W) {
+    Vec<R> r[W];
+    PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = i + j < rows ? load(sums + (i + j) * stride) : Vec<R>{};
+    transpose(r);
+    for (int lane = 0; lane < units; lane++) store_up_to(out + lane * K + i, r[lane], rows - i);
   }
 }
 

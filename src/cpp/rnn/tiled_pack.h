@@ -8,28 +8,30 @@ namespace pyseq {
 namespace PYSEQ_TIER {
 namespace {
 
-// Blocks [first, end) of the layout of forward.
+// The tiles of one slot of a block in the layout of forward: its `units` rows of K numbers at `w`. Common to all cells.
+template <class R, class P>
+PYSEQ_NOINLINE void pack_tiles(R* tile, const R* w, int units, int64_t K) {
+  for (int64_t k = 0; k < K; k += kTileDepth) {
+    Vec<R> r[P::parts][kTileLanes] = {};
+    for (int j = 0; j < units; j++) {
+      Vec<R> pairs[P::parts];
+      P::load(w + j * K + k, K - k, pairs);
+      for (int p = 0; p < P::parts; p++) r[p][j] = pairs[p];
+    }
+    for (int p = 0; p < P::parts; p++, tile += kTileSize) {
+      transpose(r[p]);
+      for (int i = 0; i < kTileRows; i++) store(tile + i * kTileLanes, r[p][i]);
+    }
+  }
+}
+// Blocks [first, end) of that layout.
 template <class Side, class R, int Q, class P>
 void pack_forward_tiles(R* packed, const R* w, const Shape& s, int64_t K, int64_t first, int64_t end) {
-  const int64_t depth = ceil_div(K, kTileDepth);
+  const int64_t size = ceil_div(K, kTileDepth) * P::parts * kTileSize;
   for (int64_t u = first; u < end; u++)
-    for (int v = 0; v < Side::slots; v++) {
-      const R* from = w + weight_row<Side, R, Q>(u, v, 0, s.hidden) * K;
-      const int units = unit_lanes<Side, R, Q>(u, v, s.hidden);
-      R* tile = packed + (u * Side::slots + v) * depth * P::parts * kTileSize;
-      for (int64_t k = 0; k < K; k += kTileDepth) {
-        Vec<R> r[P::parts][kTileLanes] = {};
-        for (int j = 0; j < units; j++) {
-          Vec<R> pairs[P::parts];
-          P::load(from + j * K + k, K - k, pairs);
-          for (int p = 0; p < P::parts; p++) r[p][j] = pairs[p];
-        }
-        for (int p = 0; p < P::parts; p++, tile += kTileSize) {
-          transpose(r[p]);
-          for (int i = 0; i < kTileRows; i++) store(tile + i * kTileLanes, r[p][i]);
-        }
-      }
-    }
+    for (int v = 0; v < Side::slots; v++)
+      pack_tiles<R, P>(packed + (u * Side::slots + v) * size, w + weight_row<Side, R, Q>(u, v, 0, s.hidden) * K,
+                       unit_lanes<Side, R, Q>(u, v, s.hidden), K);
 }
 
 // Columns of panels [first, end) of the layout of backward.
@@ -56,17 +58,14 @@ void pack_backward_tiles(R* packed, const R* w, const Shape& s, int64_t columns,
 // Sums of a thread's tiles of dW to the caller's layout.
 template <class Side, class R, int Q>
 void unpack_gradient(const Shape& s, const TiledGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, R* out) {
-  for (int64_t q = first_tile; q < end_tile; q++)
+  for (int64_t q = first_tile; q < end_tile; q++) {
+    const int64_t k0 = q * kTileRows;
+    const int rows = static_cast<int>(min_of<int64_t>(kTileRows, g.K - k0));
     for (int64_t u = 0; u < s.blocks; u++)
-      for (int v = 0; v < Side::slots; v++) {
-        const R* tile = g.sums + ((q * s.blocks + u) * Side::slots + v) * kTileSize;
-        Vec<R> r[kTileRows];
-        PYSEQ_UNROLL for (int i = 0; i < kTileRows; i++) r[i] = load(tile + i * kTileLanes);
-        transpose(r);
-        R* to = out + weight_row<Side, R, Q>(u, v, 0, s.hidden) * g.K + q * kTileRows;
-        for (int lane = 0; lane < unit_lanes<Side, R, Q>(u, v, s.hidden); lane++)
-          store_up_to(to + lane * g.K, r[lane], g.K - q * kTileRows);
-      }
+      for (int v = 0; v < Side::slots; v++)
+        unpack_slot(g.sums + ((q * s.blocks + u) * Side::slots + v) * kTileSize, kTileLanes, rows,
+                    out + weight_row<Side, R, Q>(u, v, 0, s.hidden) * g.K + k0, unit_lanes<Side, R, Q>(u, v, s.hidden), g.K);
+  }
 }
 
 }  // namespace

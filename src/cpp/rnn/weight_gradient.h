@@ -119,23 +119,17 @@ void gradients_of_blocks(const BackwardContext<C, R, Q>& x, const Chunk& chunk, 
 // Sums of a thread's tiles to the caller's layout.
 template <class Side, class R, int Q>
 void unpack_gradient(const Shape& s, const SideGradient<Side, R>& g, int64_t first_tile, int64_t end_tile, R* out) {
-  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV, MR = SideGradient<Side, R>::MR;
+  constexpr int W = kLanes<R>, NV = SideGradient<Side, R>::NV;
   for (int64_t q = first_tile; q < end_tile; q++) {
     const int64_t k0 = g.first(q);
     const int rows = static_cast<int>(g.first(q + 1) - k0);
     const R* sums = g.sums + k0 * s.blocks * Side::slots * W;
     for (int64_t u = 0; u < s.blocks; u++)
-      for (int pass = 0; pass < g.passes; pass++, sums += rows * NV * W)
-        for (int v = 0; v < NV; v++) {
-          const int units = unit_lanes<Side, R, Q>(u, pass * NV + v, s.hidden);
-          R* dst = out + weight_row<Side, R, Q>(u, pass * NV + v, 0, s.hidden) * g.K + k0;
-          for (int i = 0; i < MR; i += W) {
-            Vec<R> r[W];
-            PYSEQ_UNROLL for (int j = 0; j < W; j++) r[j] = i + j < rows ? load(sums + ((i + j) * NV + v) * W) : Vec<R>{};
-            transpose(r);
-            for (int lane = 0; lane < units && i < rows; lane++) store_up_to(dst + lane * g.K + i, r[lane], rows - i);
-          }
-        }
+      for (int v = 0; v < Side::slots; v++) {
+        const R* slot = sums + ((u * g.passes + v / NV) * rows * NV + v % NV) * W;
+        unpack_slot(slot, NV * W, rows, out + weight_row<Side, R, Q>(u, v, 0, s.hidden) * g.K + k0,
+                    unit_lanes<Side, R, Q>(u, v, s.hidden), g.K);
+      }
   }
 }
 template <class Side, class R, int Q>

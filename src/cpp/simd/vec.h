@@ -18,6 +18,7 @@
 #endif
 
 #define PYSEQ_INLINE inline __attribute__((always_inline))
+#define PYSEQ_NOINLINE __attribute__((noinline))  // one copy for all callers, where the call costs nothing
 // A tile function: one out-of-line copy for each shape, so that its registers are allocated on its own.
 #define PYSEQ_TILE __attribute__((noinline))
 // In front of every short loop over an array of accumulators: without it GCC unrolls late and the array
