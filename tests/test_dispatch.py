@@ -41,8 +41,9 @@ def test_threads_follow_threadpoolctl():
 
 
 def test_threads_follow_the_environment():
-    done = python("from pyseq.ops import runtime; print(runtime.get_num_threads())", OMP_NUM_THREADS="3")
-    assert done.stdout.strip() == "3"
+    code = "from pyseq import _core; _core.assume_threads(cores=4); print(_core.get_num_threads())"
+    for wanted, got in (("3", "3"), ("9", "4")):
+        assert python(code, OMP_NUM_THREADS=wanted).stdout.strip() == got
 
 
 def test_the_bound_on_spinning_does_not_stay_in_the_environment():

@@ -4,12 +4,14 @@
 // frame t of sequence b is row start[b] + t. So padded batches (start = b * T), packed ragged batches and
 // mini-batches picked out of a larger data set are one thing, and nothing is read beyond a sequence's
 // length. Pointers never alias unless said; "may be null" is said where it holds. Kernels allocate nothing,
-// throw nothing, and choose their number of threads from the size of the work; results do not depend on it.
+// throw nothing, and choose their number of threads from `crew` and the size of the work; results do not depend on it.
 // Workspaces come from the caller, aligned to 64 bytes, contents irrelevant, size in bytes from the
 // *_workspace function for the same struct (pointers need not be set for it).
 #pragma once
 
 #include <cstdint>
+
+#include "runtime/parallel.h"
 
 namespace pyseq {
 
@@ -49,6 +51,7 @@ struct RnnProblem {
   const int64_t* x_start;  // [batch] first row of each sequence in x
   const int64_t* y_start;  // [batch] first row of each sequence in y and grad_y
   InputTable table = InputTable::kNone;
+  Crew crew = {1, false};
 };
 
 // Weights in PyTorch's layout; G gates of the cell in PyTorch's order, of which U have a recurrent product.
@@ -158,6 +161,7 @@ struct Conv1d {
   R* grad_weight;          // backward, layout of weight, overwritten
   R* grad_bias;            // backward, [out_channels], may be null
   void* workspace;
+  Crew crew;
 };
 
 // One frame of a causal convolution for many streams; with one tap, a dense layer.
@@ -197,6 +201,7 @@ struct CtcLoss {
   R* grad;                        // frames of `classes` numbers, may be null: loss only; may be logits, with equal
   int64_t grad_stride;            //   starts and strides and no frame in two sequences
   void* workspace;                // its size depends on whether grad and class_bias are null
+  Crew crew;
 };
 
 // The most probable alignment of each target. Of equal ones: the one that, from the last frame backwards, ends in blank
@@ -219,6 +224,7 @@ struct CtcAlign {
   R* confidence;                  // mean over these frames of the label's probability; 0 likewise
   double* scores;                 // [batch] log-probability; -inf where there is no alignment, NaN for NaN
   void* workspace;
+  Crew crew;
 };
 
 // Best class of every frame, repeats merged, blanks dropped. Ties go to the lower class. Without scores and places a frame
@@ -301,6 +307,7 @@ struct Dense {
   R* grad_weight;   // backward, overwritten
   R* grad_bias;     // backward, overwritten, may be null
   void* workspace;
+  Crew crew;
 };
 
 template <class R>

@@ -40,6 +40,12 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
   void* data() const { return data_; }
+  // Gives the calling thread's scratch memory back to the system; its bytes.
+  static int64_t release() {
+    const int64_t bytes = local().bytes;
+    local().release();
+    return bytes;
+  }
 
  private:
   static constexpr int64_t kMostKept = int64_t{64} << 20;
@@ -63,6 +69,11 @@ class Workspace {
 
 [[noreturn]] inline void reject(const char* name, const std::string& expected) {
   throw py::value_error(std::string(name) + ": expected " + expected);
+}
+
+inline Precision checked_precision(int code) {
+  if (code < 0 || code > static_cast<int>(Precision::kMedium)) reject("precision", "a code from PRECISIONS");
+  return static_cast<Precision>(code);
 }
 
 // A new C-contiguous array, contents irrelevant: what py::array_t's constructor does, without the two vectors it makes.
@@ -141,6 +152,14 @@ void without_gil(F&& f) {
     ~Released() { PyEval_RestoreThread(state); }
   } released;
   f();
+}
+
+// Runs a kernel on its arguments, with so many bytes of scratch memory.
+template <class A>
+void run_kernel(void (*kernel)(const A&) noexcept, A& arguments, int64_t workspace_bytes) {
+  const Workspace workspace(workspace_bytes);
+  arguments.workspace = workspace.data();
+  without_gil([&] { kernel(arguments); });
 }
 
 void register_runtime(py::module_& m);

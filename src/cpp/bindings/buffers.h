@@ -1,13 +1,16 @@
 // Large buffers that live as long as a Python object does, and are used again afterwards.
 //
 // A training step's tape is megabytes that come and go with every batch. Given back to the system each time, their
-// pages cost a fault each on the way back (15 % of an epoch of a small model); kept here, they cost nothing.
+// pages cost a fault each on the way back (15 % of an epoch of a small model); kept here, they cost nothing. What nobody
+// has wanted for a while goes back to the system, looked for whenever a buffer is given back; the rest by release().
 #pragma once
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -50,14 +53,9 @@ class BufferPool {
       const std::lock_guard<std::mutex> lock(mutex_);
       std::size_t best = free_.size();
       for (std::size_t i = 0; i < free_.size(); i++)
-        if (free_[i].bytes >= bytes && free_[i].bytes / 2 <= bytes && (best == free_.size() || free_[i].bytes < free_[best].bytes))
-          best = i;
+        if (size_of(i) >= bytes && size_of(i) / 2 <= bytes && (best == free_.size() || size_of(i) < size_of(best))) best = i;
       if (best < free_.size()) {
-        const Buffer found = free_[best];
-        free_[best] = free_.back();
-        free_.pop_back();
-        kept_ -= found.bytes;
-        return found;
+        return remove(best);
       }
     }
     const std::size_t unit = grain(bytes);
@@ -72,15 +70,44 @@ class BufferPool {
   }
 
   void give(Buffer buffer) noexcept {
+    if (buffer.bytes < kSmallest) return std::free(buffer.memory);
+    const Clock::time_point now = Clock::now();
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (buffer.bytes >= kSmallest && kept_ + buffer.bytes <= most_kept() && free_.size() < kMostBuffers) {
-        free_.push_back(buffer);  // capacity is reserved
+      if (kept_ + buffer.bytes <= most_kept() && free_.size() < kMostBuffers) {
+        free_.push_back({buffer, now});  // capacity is reserved
         kept_ += buffer.bytes;
-        return;
+        buffer.memory = nullptr;
       }
     }
     std::free(buffer.memory);
+    if (now.time_since_epoch().count() >= __atomic_load_n(&look_again_, __ATOMIC_RELAXED)) {
+      __atomic_store_n(&look_again_, (now + kIdle / 4).time_since_epoch().count(), __ATOMIC_RELAXED);
+      release(now - kIdle);
+    }
+  }
+
+  // Gives back to the system what has not been wanted since then; its bytes.
+  std::size_t release(std::chrono::steady_clock::time_point since = std::chrono::steady_clock::time_point::max()) noexcept {
+    std::array<void*, kMostBuffers> old;
+    std::size_t count = 0, bytes = 0;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (std::size_t i = free_.size(); i-- > 0;)
+        if (free_[i].since <= since) {
+          const Buffer found = remove(i);
+          bytes += found.bytes;
+          old[count++] = found.memory;
+        }
+    }
+    for (std::size_t i = 0; i < count; i++) std::free(old[i]);
+    return bytes;
+  }
+
+  // Bytes that wait for being wanted again.
+  std::size_t kept() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return kept_;
   }
 
  private:
@@ -90,12 +117,27 @@ class BufferPool {
     while (unit <= bytes / 16) unit *= 2;
     return unit;
   }
+  using Clock = std::chrono::steady_clock;
   static constexpr std::size_t kMostBuffers = 64;
+  static constexpr Clock::duration kIdle = std::chrono::seconds(10);  // many batches; an epoch that is longer pays once
+  struct Kept {
+    Buffer buffer;
+    Clock::time_point since;
+  };
 
   BufferPool() { free_.reserve(kMostBuffers); }
+  std::size_t size_of(std::size_t i) const { return free_[i].buffer.bytes; }
+  Buffer remove(std::size_t i) {
+    const Buffer found = free_[i].buffer;
+    free_[i] = free_.back();
+    free_.pop_back();
+    kept_ -= found.bytes;
+    return found;
+  }
   std::mutex mutex_;
-  std::vector<Buffer> free_;
+  std::vector<Kept> free_;
   std::size_t kept_ = 0;
+  Clock::rep look_again_ = 0;
 };
 
 // An aligned array of `shape` whose memory returns to the pool when nothing refers to it; contents irrelevant.

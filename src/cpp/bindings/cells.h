@@ -23,11 +23,6 @@ inline CellInfo cell_info(int code) {
   return all[code];
 }
 
-inline Precision checked_precision(int code) {
-  if (code < 0 || code > static_cast<int>(Precision::kMedium)) reject("precision", "a code from PRECISIONS");
-  return static_cast<Precision>(code);
-}
-
 template <class R>
 RnnWeights<R> cell_weights(const CellInfo& info, const RnnProblem& p, const py::array& weight_ih, const py::array& weight_hh,
                            const py::array& bias_ih, const py::array& bias_hh, const MaybeArray& extra) {

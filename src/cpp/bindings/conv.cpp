@@ -16,11 +16,6 @@ ConvActivation checked_activation(int code, const py::array& weight) {
   return activation;
 }
 
-Precision checked_precision(int code) {
-  if (code < 0 || code > static_cast<int>(Precision::kMedium)) reject("precision", "a code from PRECISIONS");
-  return static_cast<Precision>(code);
-}
-
 template <class R>
 int64_t output_columns(const Conv1d<R>& c) {
   return c.activation == ConvActivation::kGated ? c.out_channels / 2 : c.out_channels;
@@ -40,6 +35,7 @@ Conv1d<R> conv1d_problem(const py::array& x, const py::array& x_start, const py:
   c.dilation = dilation;
   c.left = left;
   c.activation = checked_activation(activation, weight);
+  c.crew = crew_now();
   if (in.width != c.in_channels) reject("x", "as many columns as weight has input channels");
   if (dilation < 1 || dilation > kMostReach / c.kernel_size) reject("dilation", "at least 1, and a reach within 2**40");
   if (left < 0 || left > (c.kernel_size - 1) * dilation) reject("left", "between 0 and (kernel_size - 1) * dilation");
@@ -96,9 +92,7 @@ void conv1d_forward(const py::array& x, const py::array& x_start, const py::arra
     take_residual(c, residual, residual_start, output_columns(c));
     take_activated(c, activated, true);
     const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
-    Workspace workspace(kernels.forward_workspace(c));
-    c.workspace = workspace.data();
-    without_gil([&] { kernels.forward(c); });
+    run_kernel(kernels.forward, c, kernels.forward_workspace(c));
   });
 }
 
@@ -128,9 +122,7 @@ py::tuple conv1d_backward(const py::array& x, const py::array& x_start, const py
     c.grad_weight = grad_weight.mutable_data();
     c.grad_bias = grad_bias.mutable_data();
     const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
-    Workspace workspace(kernels.backward_workspace(c));
-    c.workspace = workspace.data();
-    without_gil([&] { kernels.backward(c); });
+    run_kernel(kernels.backward, c, kernels.backward_workspace(c));
     return py::make_tuple(grad_weight, grad_bias);
   });
 }
@@ -141,7 +133,7 @@ py::tuple conv1d_backward(const py::array& x, const py::array& x_start, const py
 
 template <class R>
 struct WholeConv {
-  std::vector<int64_t> numbers;  // lengths, starts
+  WholeFrames frames;
   Conv1d<R> conv{};
   int64_t steps = 0;
 };
@@ -167,13 +159,10 @@ bool whole_of(WholeConv<R>& w, py::handle x, py::handle weight, py::handle dilat
   c.left = (c.kernel_size - 1) * c.dilation / (causal ? 1 : 2);
   c.x_stride = c.in_channels;
   if (c.batch * w.steps > kMostReach / c.out_channels) return false;
-  w.numbers.resize(static_cast<std::size_t>(2 * c.batch));
-  for (int64_t b = 0; b < c.batch; b++) {
-    w.numbers[static_cast<std::size_t>(b)] = w.steps;
-    w.numbers[static_cast<std::size_t>(c.batch + b)] = b * w.steps;
-  }
-  c.lengths = w.numbers.data();
-  c.x_start = c.y_start = c.grad_x_start = w.numbers.data() + c.batch;
+  w.frames.set(c.batch, w.steps);
+  c.lengths = w.frames.lengths();
+  c.x_start = c.y_start = c.grad_x_start = w.frames.start();
+  c.crew = crew_now();
   return true;
 }
 
@@ -191,9 +180,7 @@ py::object conv1d_forward_whole(py::handle x, py::handle weight, py::handle bias
     c.y = y.mutable_data();
     c.y_stride = c.out_channels;
     const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
-    Workspace workspace(kernels.forward_workspace(c));
-    c.workspace = workspace.data();
-    without_gil([&] { kernels.forward(c); });
+    run_kernel(kernels.forward, c, kernels.forward_workspace(c));
     return y;
   });
 }
@@ -218,9 +205,7 @@ py::object conv1d_backward_whole(py::handle x, py::handle weight, py::handle gra
     c.grad_weight = grad_weight.mutable_data();
     c.grad_bias = grad_bias.mutable_data();
     const Conv1dKernels<R>& kernels = conv1d_kernels(c, checked_precision(precision));
-    Workspace workspace(kernels.backward_workspace(c));
-    c.workspace = workspace.data();
-    without_gil([&] { kernels.backward(c); });
+    run_kernel(kernels.backward, c, kernels.backward_workspace(c));
     return py::make_tuple(grad_x, grad_weight, grad_bias);
   });
 }

@@ -1,10 +1,10 @@
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
 #include "bindings/ctc_problem.h"
+#include "bindings/whole.h"
 #include "runtime/dispatch.h"
 
 namespace pyseq {
@@ -46,9 +46,7 @@ py::array ctc_loss(const py::array& logits, const py::array& start, const py::ar
     p.smoothing = smoothing;
     py::array_t<R> losses(p.batch);
     p.losses = losses.mutable_data();
-    Workspace workspace(kernels<R>().ctc_loss_workspace(p));
-    p.workspace = workspace.data();
-    without_gil([&] { kernels<R>().ctc_loss(p); });
+    run_kernel(kernels<R>().ctc_loss, p, kernels<R>().ctc_loss_workspace(p));
     return losses;
   });
 }
@@ -113,25 +111,20 @@ py::object ctc_loss_whole(py::handle logits, py::handle targets, py::handle blan
     p.blank = PyLong_AsLongLongAndOverflow(blank.ptr(), &overflow);
     std::vector<int32_t> own;
     if (overflow || p.blank < 0 || p.blank >= p.classes || !(p.targets = whole_labels(targets, p.batch, own))) return py::none();
-    std::vector<int64_t> numbers(static_cast<std::size_t>(4 * p.batch));
-    const int64_t steps = x.shape(1), labels = py::reinterpret_borrow<py::array>(targets).shape(1);
-    int64_t* number = numbers.data();
-    const auto every = [&](int64_t first, int64_t step) {
-      for (int64_t b = 0; b < p.batch; b++) number[b] = first + b * step;
-      return std::exchange(number, number + p.batch);
-    };
-    p.lengths = every(steps, 0);
-    p.x_start = p.grad_start = every(0, steps);
-    p.target_lengths = every(labels, 0);
-    p.target_start = every(0, labels);
+    WholeFrames frames, labels;
+    frames.set(p.batch, x.shape(1));
+    labels.set(p.batch, py::reinterpret_borrow<py::array>(targets).shape(1));
+    p.lengths = frames.lengths();
+    p.x_start = p.grad_start = frames.start();
+    p.target_lengths = labels.lengths();
+    p.target_start = labels.start();
+    p.crew = crew_now();
     if (first_bad_label(p.targets, p.target_start, p.target_lengths, p.batch, p.classes, p.blank) >= 0) return py::none();
     py::object grad;
     if (with_gradient && !whole_gradient(p, x, out, grad)) return py::none();
     py::array_t<R> losses(p.batch);
     p.losses = losses.mutable_data();
-    Workspace workspace(kernels<R>().ctc_loss_workspace(p));
-    p.workspace = workspace.data();
-    without_gil([&] { kernels<R>().ctc_loss(p); });
+    run_kernel(kernels<R>().ctc_loss, p, kernels<R>().ctc_loss_workspace(p));
     if (with_gradient) return py::make_tuple(losses, grad);
     return losses;
   };

@@ -32,9 +32,7 @@ py::tuple ctc_align(const py::array& logits, const py::array& start, const py::a
     p.end = end.mutable_data();
     p.confidence = confidence.mutable_data();
     p.scores = scores.mutable_data();
-    Workspace workspace(kernels<R>().ctc_align_workspace(p));
-    p.workspace = workspace.data();
-    without_gil([&] { kernels<R>().ctc_align(p); });
+    run_kernel(kernels<R>().ctc_align, p, kernels<R>().ctc_align_workspace(p));
     return py::make_tuple(path, begin, end, confidence, scores);
   });
 }

@@ -28,6 +28,7 @@ void read_ctc_problem(P& p, const Rows<R>& x, const py::array& start, const py::
   check_frames(p.x_start, p.lengths, p.batch, x.count, "logits");
   p.logits = x.data;
   p.logits_stride = x.stride;
+  p.crew = crew_now();
   p.targets = flat<int32_t>(targets, "targets", -1);
   p.target_start = flat<int64_t>(target_start, "target_start", p.batch);
   p.target_lengths = flat<int64_t>(target_lengths, "target_lengths", p.batch);

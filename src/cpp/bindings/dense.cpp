@@ -16,6 +16,7 @@ Dense<R> dense_problem(const py::array& x, const py::array& weight) {
   d.x = in.data;
   d.x_stride = in.stride;
   d.weight = flat<R>(weight, "weight", -1);
+  d.crew = crew_now();
   return d;
 }
 
@@ -27,9 +28,7 @@ py::array dense_forward(const py::array& x, const py::array& weight, const Maybe
     d.bias = flat<R>(bias, "bias", d.outputs);
     d.y = y.mutable_data();
     d.y_stride = d.outputs;
-    Workspace workspace(kernels<R>().dense_workspace(d));
-    d.workspace = workspace.data();
-    without_gil([&] { kernels<R>().dense_forward(d); });
+    run_kernel(kernels<R>().dense_forward, d, kernels<R>().dense_workspace(d));
     return y;
   });
 }
@@ -51,9 +50,7 @@ py::tuple dense_backward(const py::array& x, const py::array& weight, const py::
     }
     d.grad_weight = grad_weight.mutable_data();
     d.grad_bias = grad_bias.mutable_data();
-    Workspace workspace(kernels<R>().dense_workspace(d));
-    d.workspace = workspace.data();
-    without_gil([&] { kernels<R>().dense_backward(d); });
+    run_kernel(kernels<R>().dense_backward, d, kernels<R>().dense_workspace(d));
     return py::make_tuple(grad_x, grad_weight, grad_bias);
   });
 }

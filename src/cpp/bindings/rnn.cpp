@@ -13,8 +13,9 @@ RnnProblem problem(const CellInfo& info, int cell, int precision, bool reverse, 
                    const py::array& lengths, const py::array& x_start, const py::array& y_start) {
   const int64_t batch = lengths.size();
   const int64_t hidden = info.projects() && weight_ih.ndim() == 2 ? weight_ih.shape(0) / info.gates : output;
-  return {static_cast<Cell>(cell), checked_precision(precision), reverse, false, batch, input, hidden, output, flat<int64_t>(lengths, "lengths", batch),
-          flat<int64_t>(x_start, "x_start", batch), flat<int64_t>(y_start, "y_start", batch)};
+  return {static_cast<Cell>(cell), checked_precision(precision), reverse, false, batch, input, hidden, output,
+          flat<int64_t>(lengths, "lengths", batch), flat<int64_t>(x_start, "x_start", batch),
+          flat<int64_t>(y_start, "y_start", batch), InputTable::kNone, crew_now()};
 }
 
 // Rows of zoneout beside the frames of y, or one for all of them.
@@ -100,9 +101,7 @@ py::tuple rnn_forward(int cell, int precision, bool reverse, const py::array& x,
       tape = new_tape<R>(a);
     }
     const RnnKernels<R>& run = rnn_kernels<R>(a.problem);
-    Workspace workspace(run.forward_workspace(a.problem));
-    a.workspace = workspace.data();
-    without_gil([&] { run.forward(a); });
+    run_kernel(run.forward, a, run.forward_workspace(a.problem));
     return py::make_tuple(h_last, c_last, tape);
   });
 }
@@ -150,9 +149,7 @@ py::list rnn_backward(int cell, int precision, bool reverse, const py::array& x,
     }
     const py::list gradients = new_gradients(a, info);
     const RnnKernels<R>& run = rnn_kernels<R>(p);
-    Workspace workspace(run.backward_workspace(p));
-    a.workspace = workspace.data();
-    without_gil([&] { run.backward(a); });
+    run_kernel(run.backward, a, run.backward_workspace(p));
     return gradients;
   });
 }
@@ -163,7 +160,7 @@ py::list rnn_backward(int cell, int precision, bool reverse, const py::array& x,
 
 template <class R>
 struct Whole {
-  std::vector<int64_t> numbers;  // lengths, starts
+  WholeFrames frames;
   RnnProblem problem;
   RnnWeights<R> weights;
   R* x;
@@ -198,7 +195,9 @@ bool whole_of(Whole<R>& w, const CellInfo& info, int cell, int precision, bool r
   if (!extra.is_none() && (!py::isinstance<py::array>(extra) || py::detail::array_proxy(extra.ptr())->nd != 2)) return false;
   const int64_t hidden = info.projects() && !extra.is_none() ? py::detail::array_proxy(extra.ptr())->dimensions[1] : output;
   if (hidden == 0 || output == 0) return false;
-  w.problem = {static_cast<Cell>(cell), checked_precision(precision), reverse, false, batch, input, hidden, output, nullptr, nullptr, nullptr};
+  w.frames.set(batch, steps);
+  w.problem = {static_cast<Cell>(cell), checked_precision(precision), reverse, false, batch, input, hidden, output,
+               w.frames.lengths(), w.frames.start(), w.frames.start(), InputTable::kNone, crew_now()};
   const int64_t rows = info.gates * hidden, recurrent_rows = info.recurrent_gates * hidden;
   const int64_t extra_rows = info.extra_rows_of(w.problem);
   w.weights = {data_of<R>(item(0), {rows, input}), data_of<R>(item(1), {recurrent_rows, output}),
@@ -206,13 +205,6 @@ bool whole_of(Whole<R>& w, const CellInfo& info, int cell, int precision, bool r
                extra_rows > 0 ? data_of<R>(extra, {extra_rows, hidden}) : nullptr};
   if (!w.weights.weight_ih || !w.weights.weight_hh || !w.weights.bias_ih || !w.weights.bias_hh) return false;
   if ((extra_rows > 0) != (w.weights.extra != nullptr)) return false;
-  w.numbers.resize(static_cast<std::size_t>(2 * batch));
-  for (int64_t b = 0; b < batch; b++) {
-    w.numbers[static_cast<std::size_t>(b)] = steps;
-    w.numbers[static_cast<std::size_t>(batch + b)] = b * steps;
-  }
-  w.problem.lengths = w.numbers.data();
-  w.problem.x_start = w.problem.y_start = w.numbers.data() + batch;
   return true;
 }
 
@@ -241,9 +233,7 @@ py::object rnn_forward_whole(int cell, int precision, bool reverse, py::handle x
     }
     if (keep_tape) tape = new_tape<R>(a);
     const RnnKernels<R>& run = rnn_kernels<R>(p);
-    Workspace workspace(run.forward_workspace(p));
-    a.workspace = workspace.data();
-    without_gil([&] { run.forward(a); });
+    run_kernel(run.forward, a, run.forward_workspace(p));
     return py::make_tuple(y, last, tape);
   });
 }
@@ -276,9 +266,7 @@ py::object rnn_backward_whole(int cell, int precision, bool reverse, py::handle 
     }
     const py::list gradients = new_gradients(a, info);
     const RnnKernels<R>& run = rnn_kernels<R>(p);
-    Workspace workspace(run.backward_workspace(p));
-    a.workspace = workspace.data();
-    without_gil([&] { run.backward(a); });
+    run_kernel(run.backward, a, run.backward_workspace(p));
     return py::make_tuple(grad_x, gradients);
   });
 }
@@ -297,6 +285,7 @@ py::tuple rnn_memory(int cell, int precision, bool single, int64_t batch, int64_
   p.hidden = hidden;
   p.output = output;
   p.lengths = p.x_start = p.y_start = lengths.data();
+  p.crew = crew_now();
   const auto sizes = [&](const auto& k) {
     return py::make_tuple(k.tape(p), k.forward_workspace(p), k.backward_workspace(p));
   };

@@ -1,9 +1,13 @@
 #include <cstring>
+#include <tuple>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
+#include "runtime/cores.h"
 #include "runtime/dispatch.h"
 #include "runtime/parallel.h"
+#include "runtime/patience.h"
 #include "runtime/probe.h"
 
 namespace pyseq {
@@ -69,6 +73,18 @@ py::array_t<double> regions(int threads, int64_t steps, double operations, int64
   return result;
 }
 
+// What threads would be allowed after each of these events, (nanoseconds of the clock, lost, kept): the end of the pause.
+std::vector<int64_t> replay(const std::vector<std::tuple<int64_t, int64_t, int64_t>>& events) {
+  Patience patience;
+  std::vector<int64_t> ends;
+  for (const auto& [now, lost, kept] : events) {
+    if (lost > 0) patience.lost(now, lost);
+    if (kept > 0) patience.kept(now, kept);
+    ends.push_back(patience.pause_end());
+  }
+  return ends;
+}
+
 py::array_t<float> tile_product(const py::array& a, const py::array& b, const py::array& c) {
   const auto multiply = kernel_table().probes.tile_product;
   if (!multiply) reject("a", "a tier with tile registers");
@@ -103,6 +119,15 @@ void register_runtime(py::module_& m) {
   m.def("probe_regions", &regions, py::arg("threads"), py::arg("steps"), py::arg("operations"), py::arg("samples"),
         "Seconds of a parallel region with barriers.");
 
+  m.def("cores_allowed", &cores_allowed, "Cores that this process may use; 0 if the system does not tell.");
+  m.def("cores_of_quota", [](const std::string& words) { return cores_of_quota(words.c_str()); }, py::arg("words"),
+        "Cores that a quota in the words of cpu.max is worth; 0: no limit.");
+  m.def("replay_patience", &replay, py::arg("events"), "For tests: ends of pauses after events (now, lost, kept).");
+  m.def(
+      "assume_threads", [](int cores, int busy, int alone_from) { assume({cores, busy, alone_from}); }, py::arg("cores") = 0,
+      py::arg("busy") = -1, py::arg("alone_from") = 0,
+      "For tests: cores to assume, whether they are busy (1, 0; -1: find out), and the wait in which regions give up.");
+
   m.attr("PRECISIONS") = py::make_tuple("highest", "high", "medium");  // in the order of their codes
   m.def(
       "empty_rows",
@@ -112,6 +137,9 @@ void register_runtime(py::module_& m) {
       },
       py::arg("rows"), py::arg("width"), py::arg("single"),
       "An array (rows, width) of float32 if single, else float64, from memory that is used again. Contents irrelevant.");
+  m.def("release_memory", [] { return static_cast<int64_t>(BufferPool::instance().release()) + Workspace::release(); },
+        "Gives memory that is kept for the next calls back to the system; its bytes.");
+  m.def("kept_memory", [] { return BufferPool::instance().kept(); }, "Bytes of outputs and tapes kept for the next calls.");
   m.def("is_native", [](int precision) { return is_native(static_cast<Precision>(precision)); }, py::arg("precision"),
         "Whether kernels of the precision with this code exist here.");
 

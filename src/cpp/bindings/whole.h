@@ -5,6 +5,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <vector>
 
 #include "bindings/arrays.h"
 
@@ -27,6 +28,34 @@ R* data_of(py::handle h, std::initializer_list<int64_t> shape) {
     if (a->dimensions[i++] != n) return nullptr;
   return reinterpret_cast<R*>(a->data);
 }
+
+// Lengths and first rows of `batch` sequences of `steps` frames each, one after the other. Stays where it is.
+class WholeFrames {
+ public:
+  WholeFrames() = default;
+  WholeFrames(const WholeFrames&) = delete;
+  void set(int64_t batch, int64_t steps) {
+    const auto size = static_cast<std::size_t>(batch);
+    lengths_ = few_;
+    if (batch > kFew) {
+      many_.resize(2 * size);
+      lengths_ = many_.data();
+    }
+    start_ = lengths_ + size;
+    for (int64_t b = 0; b < batch; b++) {
+      lengths_[b] = steps;
+      start_[b] = b * steps;
+    }
+  }
+  const int64_t* lengths() const { return lengths_; }
+  const int64_t* start() const { return start_; }
+
+ private:
+  static constexpr int64_t kFew = 8;  // sequences without memory from the heap
+  int64_t few_[2 * kFew];
+  std::vector<int64_t> many_;
+  int64_t *lengths_ = nullptr, *start_ = nullptr;
+};
 
 // f(float{}) or f(double{}) for a 3-D array of it; else None.
 template <class F>

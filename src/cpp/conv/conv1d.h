@@ -21,7 +21,7 @@ int64_t total_rows(const Conv1d<R>& c) {
 
 template <class R>
 int conv1d_threads(const Conv1d<R>& c, int64_t rows) {
-  return threads_for(2.0 * static_cast<double>(rows) * static_cast<double>(c.kernel_size) *
+  return threads_for(c.crew, 2.0 * static_cast<double>(rows) * static_cast<double>(c.kernel_size) *
                      static_cast<double>(c.in_channels) * static_cast<double>(c.out_channels));
 }
 
@@ -180,7 +180,7 @@ struct ForwardWork {
   ForwardWork(const Conv1d<R>& c, Arena& arena) : operands(c, c.in_channels, c.out_channels, arena) {
     const bool kept = !z_apart(c) || c.activated;
     bias = arena.take<R>(round_up(c.out_channels, kLanes<R>));
-    scratch = kept ? nullptr : arena.take<R>(max_threads() * kMostRows * c.out_channels);
+    scratch = kept ? nullptr : arena.take<R>(conv1d_threads(c, total_rows(c)) * kMostRows * c.out_channels);
   }
 };
 
@@ -202,7 +202,7 @@ void conv1d_forward(const Conv1d<R>& c) noexcept {
   const Finish<R> finish = {c.activation, c.out_channels, conv1d_columns(c), c.residual_start, c.residual,
                             c.residual_stride, c.y_start, c.y, c.y_stride, c.activated, c.activated_stride, z_apart(c)};
   work.operands.set({c.x_start, c.x, c.x_stride, c.in_channels}, packing, c.left, c.bias ? work.bias : nullptr, finish);
-  Run<R, P> run = {c, &work.operands, nullptr, total_rows(c), nullptr, work.scratch, {}};
+  Run<R, P> run = {c, &work.operands, nullptr, total_rows(c), nullptr, work.scratch, new_barrier(0)};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);
 }
 
@@ -228,7 +228,7 @@ struct BackwardWork {
       : start(arena.take<int64_t>(c.batch)),
         grad_z(arena.take<R>(c.activation == ConvActivation::kNone ? 0 : total_rows(c) * c.out_channels)),
         linear(before_activation(c, start, grad_z)),
-        gradient(linear, max_threads(), arena),
+        gradient(linear, conv1d_threads(c, total_rows(c)), arena),
         operands(c, c.out_channels, c.in_channels, arena) {}
 };
 
@@ -254,7 +254,7 @@ void conv1d_backward(const Conv1d<R>& c) noexcept {
   const int64_t left = (c.kernel_size - 1) * c.dilation - c.left;
   work.operands.set(source, packing, left, nullptr, finish);
   R* grad_z = c.activation == ConvActivation::kNone ? nullptr : work.grad_z;
-  Run<R, P> run = {c, c.grad_x ? &work.operands : nullptr, &work.gradient, total_rows(c), grad_z, nullptr, {}};
+  Run<R, P> run = {c, c.grad_x ? &work.operands : nullptr, &work.gradient, total_rows(c), grad_z, nullptr, new_barrier(0)};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);
 }
 

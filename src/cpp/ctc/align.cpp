@@ -105,7 +105,7 @@ struct AlignShares {
   explicit AlignShares(const CtcAlign<R>& p) {
     double operations = 0;
     for (int64_t b = 0; b < p.batch; b++) operations += cost(p, b);
-    threads = max_of(1, threads_for(operations));
+    threads = max_of(1, threads_for(p.crew, operations));
     shared_from = operations / static_cast<double>(threads) * kSharedPart;
     for (int64_t b = 0; b < p.batch; b++) {
       if (is_shared(p, b)) shared_bytes = max_of(shared_bytes, Aligning<R>(p, b, Arena(nullptr), threads).bytes);
@@ -124,7 +124,7 @@ struct AlignContext {
   int64_t next;   // sequence to take whole
   int64_t frame;  // of the sequence that is shared: where the next share of rows begins
 
-  AlignContext(const CtcAlign<R>& problem, Arena arena) : p(problem), shares(problem), barrier{}, next(0), frame(0) {
+  AlignContext(const CtcAlign<R>& problem, Arena arena) : p(problem), shares(problem), barrier(new_barrier(0)), next(0), frame(0) {
     shared_memory = arena.take<char>(shares.shared_bytes);
     thread_memory = arena.take<char>(shares.per_thread * shares.threads);
     bytes = arena.used();

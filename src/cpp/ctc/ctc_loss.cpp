@@ -238,7 +238,7 @@ struct Shares {
   explicit Shares(const CtcLoss<R>& p) {
     double operations = 0;
     for (int64_t b = 0; b < p.batch; b++) operations += cost(p, b);
-    threads = max_of<int64_t>(1, min_of<int64_t>(threads_for(operations), 2 * p.batch));
+    threads = max_of<int64_t>(1, min_of<int64_t>(threads_for(p.crew, operations), 2 * p.batch));
     halved_from = operations / static_cast<double>(threads) * kHalvedShare;
     for (int64_t b = 0; b < p.batch; b++) {
       if (is_halved(p, b)) {
@@ -263,7 +263,7 @@ struct LossContext {
   Barrier barrier;
   int64_t taken[kRounds + 1];  // items of each round, and of the sequences taken whole
 
-  LossContext(const CtcLoss<R>& p, Arena arena) : batch(p), shares(p), barrier{}, taken{} {
+  LossContext(const CtcLoss<R>& p, Arena arena) : batch(p), shares(p), barrier(new_barrier(0)), taken{} {
     halved = arena.take<Halved<R>>(shares.halved_count);
     halved_memory = arena.take<char>(shares.halved_bytes);
     thread_memory = arena.take<char>(shares.per_thread * shares.threads);

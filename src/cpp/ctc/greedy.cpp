@@ -200,7 +200,7 @@ void ctc_greedy(const CtcGreedy<R>& p) noexcept {
   const auto classes = static_cast<double>(p.classes);
   const double per_frame = p.scores ? kScoredPerFrame + classes * kScoredPerNumber : kPerFrame + classes * kPerNumber;
   GreedyContext<R> context = {p, 0};
-  const int threads = min_of(threads_for(frames * per_frame), static_cast<int>(min_of<int64_t>(p.batch, 1 << 20)));
+  const int threads = min_of(threads_for(crew_now(), frames * per_frame), static_cast<int>(min_of<int64_t>(p.batch, 1 << 20)));
   run_parallel(max_of(threads, 1), greedy_thread<R>, &context);
 }
 

@@ -82,7 +82,7 @@ std::vector<std::vector<Reading>> BeamDecoder::decode(const LogitBatch<R>& batch
   const double operations = frames * (kFrameOperations + kEntryOperations * static_cast<double>(settings_.width));
   const auto most = static_cast<int>(std::min<int64_t>(batch.batch, 1 << 20));
   Work<R> work{*this, batch, n, 0, readings, {}, nullptr};
-  run_parallel(std::max(1, std::min(threads_for(operations), most)), thread_body<R>, &work);
+  run_parallel(std::max(1, std::min(threads_for(crew_now(), operations), most)), thread_body<R>, &work);
   if (work.error) std::rethrow_exception(work.error);
   return readings;
 }

@@ -12,7 +12,7 @@ constexpr int kOuterVectors = 2;      // 12 x 2 tiles for sums over frames (6 x 
 
 template <class R>
 int dense_threads(const Dense<R>& d) {
-  return threads_for(2.0 * static_cast<double>(d.rows) * static_cast<double>(d.inputs) * static_cast<double>(d.outputs));
+  return threads_for(d.crew, 2.0 * static_cast<double>(d.rows) * static_cast<double>(d.inputs) * static_cast<double>(d.outputs));
 }
 
 template <class R>

@@ -245,28 +245,41 @@ void backward_thread(void* p, int thread, int threads) {
   auto& work = x.work;
   const Plan& plan = work.plan;
   const Shape& s = plan.shape;
-  const Share share(work.split, s, thread, threads);
-  const Tiles<C, R, Q> tiles(work, share);
+  Share share(work.split, s, thread, threads);
+  Tiles<C, R, Q> tiles(work, share);
   prepare_backward(x, thread, threads, tiles);
+  const auto goes_on = [&] {
+    const int all = share.threads;
+    const bool here = stays(*work.barrier, share, s);
+    if (share.threads != all) tiles = Tiles<C, R, Q>(work, share);
+    return here;
+  };
   work.barrier->wait(threads);
-  for (int64_t c = s.chunks; c-- > 0;) {
+  bool here = goes_on();
+  for (int64_t c = s.chunks; here && c-- > 0;) {
     const Chunk& chunk = plan.chunks[c];
     if constexpr (tiled<C>) start_tiles(x, share);
-    for (int64_t t = chunk.end_step; t-- > chunk.first_step;) whole_step_back(x, chunk, share, t);
-    if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
+    for (int64_t t = chunk.end_step; here && t-- > chunk.first_step;) {
+      whole_step_back(x, chunk, share, t);
+      here = goes_on();
+    }
+    if (!here) break;
+    if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(share.threads);
     if constexpr (!tiled<C>) {
       if (x.args.grad_x) input_gradient(x, chunk, share);
     }
-    work.barrier->wait(threads);  // all rows of the chunk are there
+    work.barrier->wait(share.threads);  // all rows of the chunk are there
+    if (!(here = goes_on())) break;
     gradients_of_blocks(x, chunk, share);
-    if (paired<C>) work.barrier->wait(threads);
+    if (paired<C>) work.barrier->wait(share.threads);
     if constexpr (tiled<C>) tiled_gradients(x, chunk, share, tiles);
     else weight_gradient(x, chunk, share, tiles);
   }
   if constexpr (tiled<C>) end_tiles(x);
+  if (!here) return;
   unpack_gradient<InputSide<C>, R, Q>(s, work.input, tiles.input_first, tiles.input_end, x.args.grad_weight_ih);
   unpack_gradient<HiddenSide<C>, R, Q>(s, work.hidden, tiles.hidden_first, tiles.hidden_end, x.args.grad_weight_hh);
-  unpack_scratch(x, thread, threads);
+  unpack_scratch(x, share.thread, share.threads);
 }
 
 template <class R>
@@ -281,7 +294,7 @@ void run_backward(const RnnBackward<R>& a) {
   BackwardWork<C, R, Q> work(a.problem, arena);
   const Shape& s = work.plan.shape;
   work.plan.fill(a.problem.lengths);
-  *work.barrier = Barrier{};
+  *work.barrier = new_barrier(work.split.nanoseconds);
   BackwardContext<C, R, Q> context = {a, work, Tape<C, R>(s, tape_arena)};
   run_parallel(work.split.threads, backward_thread<C, R, Q>, &context);
   if (C::scheme != Scheme::kNormalised) {  // there, biases come after the products

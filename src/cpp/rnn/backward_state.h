@@ -67,7 +67,7 @@ struct BackwardWork {
 
   BackwardWork(const RnnProblem& p, Arena& arena)
       : plan(shape_of<C, R>(p, Q), arena),
-        split(split_of<C, R>(plan.shape)),
+        split(split_of<C, R>(plan.shape, p.crew)),
         input(plan.shape, plan.shape.input, arena),
         hidden(plan.shape, C::h_slots > 0 ? plan.shape.output : 0, arena),
         scratch(plan.shape, p.masked, arena),

@@ -57,7 +57,7 @@ struct ForwardWork {
   ForwardOperands<C, R> operands;
 
   ForwardWork(const RnnProblem& p, bool keeps_tape, Arena& arena)
-      : plan(shape_of<C, R>(p, Q), arena), split(split_of<C, R>(plan.shape)) {
+      : plan(shape_of<C, R>(p, Q), arena), split(split_of<C, R>(plan.shape, p.crew)) {
     const Shape& s = plan.shape;
     weight_ih = arena.take<R>(forward_size<InputSide<C>, R, typename C::Operand>(s, s.input));
     weight_hh = arena.take<R>(forward_size<HiddenSide<C>, R, typename C::Operand>(s, s.output));
@@ -328,24 +328,27 @@ void forward_thread(void* p, int thread, int threads) {
   auto& work = context.work;
   const Plan& plan = work.plan;
   const Shape& s = plan.shape;
-  const Share share(work.split, s, thread, threads);
+  Share share(work.split, s, thread, threads);
   Row<R>* rows = work.rows + thread * work.row_room;
   const int64_t step_x = s.reverse ? -context.args.x_stride : context.args.x_stride;
   const int64_t step_y = s.reverse ? -context.args.y_stride : context.args.y_stride;
   prepare_forward(context, thread, threads);
-  if constexpr (tiled<C>) start_tiles(context, share);
   work.barrier->wait(threads);
-  start_rows(context, share, rows);
-  for (int64_t c = 0; c < s.chunks; c++) {
+  bool goes_on = stays(*work.barrier, share, s);
+  if constexpr (tiled<C>) {
+    if (goes_on) start_tiles(context, share);
+  }
+  if (goes_on) start_rows(context, share, rows);
+  for (int64_t c = 0; c < s.chunks && goes_on; c++) {
     const Chunk& chunk = plan.chunks[c];
     // Without a tape all chunks lie in one place, each spaced by its own frames: the last one must be done with.
-    if (c > 0 && context.slots && !context.keeps_tape) work.barrier->wait(threads);
+    if (c > 0 && context.slots && !context.keeps_tape) work.barrier->wait(share.threads);
     if (context.args.problem.table == InputTable::kRead) look_input_up(context, chunk, share, rows);
     else if (!work.fused) input_of_chunk(context, chunk, share, rows);
     if (context.args.problem.table == InputTable::kFilled) break;
     if constexpr (C::scheme == Scheme::kNormalised) normalise_input(context, chunk, share);
     R* base = context.slots ? context.slots + (context.keeps_tape ? chunk.base * s.blocks * s.frame_size : 0) : nullptr;
-    for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
+    for (int64_t t = chunk.first_step; t < chunk.end_step && goes_on; t++) {
       const int64_t n = share.count(plan.active[t]);
       for (int64_t j = 0; j < n; j++) {
         const int64_t row = share.row + j * share.row_step;
@@ -365,12 +368,15 @@ void forward_thread(void* p, int thread, int threads) {
         rows[j].x += step_x;
         rows[j].y += step_y;
       }
-      if (share.barriers && C::scheme != Scheme::kLinear) work.barrier->wait(threads);
+      if (share.barriers && C::scheme != Scheme::kLinear) {
+        work.barrier->wait(share.threads);
+        goes_on = stays(*work.barrier, share, s);
+      }
     }
   }
   if constexpr (tiled<C>) end_tiles(context);
-  if (context.args.problem.table == InputTable::kFilled) return;
-  if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
+  if (!goes_on || context.args.problem.table == InputTable::kFilled) return;
+  if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(share.threads);
   // Final states. All of a row's blocks are this thread's, or all threads are past the last barrier.
   if (share.barriers && thread != 0) return;
   for (int64_t j = 0; j < share.count(s.batch); j++) {
@@ -386,7 +392,7 @@ void run_forward(const RnnForward<R>& a) {
   Arena arena(a.workspace), tape_arena(a.tape);
   ForwardWork<C, R, Q> work(a.problem, a.tape != nullptr, arena);
   work.plan.fill(a.problem.lengths);
-  *work.barrier = Barrier{};
+  *work.barrier = new_barrier(work.split.nanoseconds);
   const Tape<C, R> tape(work.plan.shape, tape_arena);
   R* const slots = a.tape ? tape.slots : work.fused && !needs_slots<C> ? nullptr : work.slots;
   ForwardContext<C, R, Q> context = {a, work, slots, a.tape ? tape.cells : work.cells, a.tape != nullptr, tape};

@@ -5,6 +5,8 @@
 //   max(m * operations of a row / kOperationsPerNanosecond, bytes of its weights / rate they can be read at)
 //
 // since with few rows the weights are read faster than they can come. Results do not depend on the choice.
+//
+// On cores that others use as well (Crew::busy), the units are not split, and rows only where each share is long.
 #pragma once
 
 #include "rnn/plan.h"
@@ -26,6 +28,7 @@ constexpr int barriers_of(Scheme scheme) {
 struct Split {
   int threads;
   bool by_rows;
+  double nanoseconds;  // the time that is expected
 };
 
 // Nanoseconds of one thread's step: so many operations, over so many bytes of weights.
@@ -36,9 +39,9 @@ PYSEQ_INLINE double step_time(double operations, double bytes) {
 }
 
 template <class C, class R>
-Split split_of(const Shape& s) {
-  const int64_t most = max_threads();
-  if (most < 2 || s.steps == 0) return {1, true};
+Split split_of(const Shape& s, const Crew& crew) {
+  const int64_t most = crew.most;
+  if (most < 2 || s.steps == 0) return {1, true, 0};
   const double recurrent = C::scheme == Scheme::kLinear ? 0.0 : static_cast<double>(s.output);
   const double weights = (static_cast<double>(s.input) + recurrent) * static_cast<double>(s.hidden) * C::gates;
   using P = typename C::Operand;
@@ -47,14 +50,11 @@ Split split_of(const Shape& s) {
   const double rows = static_cast<double>(s.frames) / steps;  // that run at a step, on average
   const double barriers = barriers_of(C::scheme) * kBarrierNanoseconds;
   const auto filled = [](double n) { return P::tiled ? 16 * static_cast<double>(static_cast<int64_t>((n + 15) / 16)) : n; };
-  Split best = {1, true};
-  double shortest = steps * step_time(row * filled(rows), bytes);
+  Split best = {1, true, steps * step_time(row * filled(rows), bytes)};
   const auto consider = [&](int64_t n, bool by_rows, double step) {
     const double time = steps * step + region_nanoseconds(static_cast<int>(n));
-    if (time < shortest) {
-      shortest = time;
-      best = {static_cast<int>(n), by_rows};
-    }
+    if (crew.busy && (by_rows ? steps * step : step) < kBusyNanoseconds) return;
+    if (time < best.nanoseconds) best = {static_cast<int>(n), by_rows, time};
   };
   for (int64_t n = 2; n <= min_of(most, max_of(s.batch, s.blocks)); n++) {
     const double share = static_cast<double>(n);
@@ -88,6 +88,15 @@ struct Share {
   // How many of the first n sorted positions are this thread's.
   int64_t count(int64_t n) const { return n <= row ? 0 : (n - row + row_step - 1) / row_step; }
 };
+
+// After a wait of all threads of a region: whether this one still has a share. Where the region gives up, the calling
+// thread gets all of the work that is left.
+PYSEQ_INLINE bool stays(const Barrier& barrier, Share& share, const Shape& s) {
+  if (share.threads == 1 || !barrier.alone) return true;
+  const bool first = share.thread == 0;
+  if (first) share = Share({1, true, 0}, s, 0, 1);
+  return first;
+}
 
 }  // namespace
 }  // namespace PYSEQ_TIER

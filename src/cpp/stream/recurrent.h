@@ -5,7 +5,6 @@
 #pragma once
 
 #include "runtime/dispatch.h"
-#include "runtime/parallel.h"
 #include "stream/stages.h"
 
 namespace pyseq {
@@ -52,8 +51,9 @@ class RecurrentStage : public Stage<R> {
   void step() override {
     if (lookup_.vectors > 0 && (read_ += a_.problem.batch) > lookup_.vectors) make_table();
     const RnnKernels<R>& run = rnn_kernels<R>(a_.problem);
-    if (threads_ != max_threads()) {  // they share the workspace out
-      threads_ = max_threads();
+    const Crew crew = crew_now();
+    if (!a_.workspace || crew.most != a_.problem.crew.most || crew.busy != a_.problem.crew.busy) {  // it shares the workspace out
+      a_.problem.crew = crew;
       workspace_ = Numbers<R>(run.forward_workspace(a_.problem) / size_ + 1);
       a_.workspace = workspace_.data();
       a_.packed = false;
@@ -81,6 +81,7 @@ class RecurrentStage : public Stage<R> {
     RnnForward<R> all{};
     all.problem = a_.problem;
     all.problem.batch = lookup_.vectors;
+    all.problem.crew = crew_now();
     all.problem.masked = false;
     all.problem.table = InputTable::kFilled;
     all.problem.lengths = ones.data();
@@ -101,7 +102,7 @@ class RecurrentStage : public Stage<R> {
     a_.x = lookup_.tokens;
     a_.x_stride = lookup_.stride;
     lookup_ = {};
-    threads_ = 0;  // the workspace is another
+    a_.workspace = nullptr;  // it is another
   }
 
   RnnForward<R> a_{};
@@ -109,7 +110,6 @@ class RecurrentStage : public Stage<R> {
   int64_t read_ = 0;
   std::vector<int64_t> ones_, starts_;
   Numbers<R> weights_, h_, c_, zoneout_, workspace_, table_;
-  int threads_ = 0;
 };
 
 }  // namespace pyseq

@@ -22,6 +22,7 @@ __all__ = [
     "machine_peaks",
     "native_precisions",
     "region_seconds",
+    "release_memory",
     "thread_costs",
 ]
 
@@ -143,6 +144,33 @@ def machine_peaks(threads: int | None = None, *, seconds: float = 0.1) -> Machin
         l2_gbytes=_peak("read", threads, seconds, near),
         memory_gbytes=_peak("read", threads, seconds, far),
     )
+
+
+def release_memory() -> int:
+    """Give memory that is kept for the next calls back to the system.
+
+    Outputs, gradients and tapes from 64 KB on are kept when nothing refers to them any more, up to 256 MB or a
+    sixteenth of the machine's memory, and the next batch gets them: new pages would cost more than some kernels.
+    What has not been wanted for ten seconds goes back by itself as soon as a later call ends; a process that stops
+    calling keeps it until this is called. Scratch memory (up to 64 MB for each thread that calls) is given back
+    for the calling thread.
+
+    Returns
+    -------
+    int
+        Bytes that were kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyseq import ops
+    >>> from pyseq.ops import runtime
+    >>> y = ops.causal_conv1d(np.ones((1, 20000, 8), "f4"), np.ones((8, 8, 2), "f4"))
+    >>> del y
+    >>> runtime.release_memory() >= 20000 * 8 * 4
+    True
+    """
+    return int(_core.release_memory())
 
 
 def region_seconds(threads: int, steps: int, operations: float, *, samples: int = 100) -> NDArray[np.float64]:
