@@ -1,10 +1,11 @@
-"""Beside other work: pyseq on one thread and on several, and PyTorch, while other processes keep all cores busy.
+"""Beside other work: pyseq on one thread and on several, and PyTorch, while others keep all cores busy.
 
     python -m bench.busy [--load 4] [--threads 2] [--seconds 4] [--only lstm]
 
-Starts so many processes that do nothing but count, then times calls in turn, in blocks of half a second or of one call.
-Times are means, not medians: beside other work a call takes as long as it runs, or longer by time slices of the others,
-and a training loop pays for both. Threads that meet at every step lose most: one of them is always waiting for its core.
+Starts so many processes that do nothing but run, then times calls in turn, in blocks of two seconds or of
+one call. Times are means, not medians: beside other work a call takes as long as it runs, or longer by time
+slices of the others, and a training loop pays for both. Threads that meet at every step lose most: one of
+them is always waiting for its core.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bench.workloads_ctc import CtcWorkload
 from bench.workloads_rnn import RnnWorkload
 from pyseq import SequenceClassifier, layers
 
-_BLOCK_SECONDS = 0.5
+_BLOCK_SECONDS = 2.0
 _FIT_SEQUENCES, _FIT_STEPS = 64, 50
 
 Call = Callable[[], Any]
@@ -63,11 +64,8 @@ def recurrent(batch: int, hidden: int) -> tuple[str, Call, Call | None]:
 def ctc(steps: int, batch: int, classes: int, labels: int) -> tuple[str, Call, Call | None]:
     workload = CtcWorkload(steps, batch, classes, labels)
     problem = workload.problem()
-    return (
-        workload.name,
-        ctc_ours(problem, reuse=False).call,
-        ctc_theirs(problem).call if installed("torch") else None,
-    )
+    theirs = ctc_theirs(problem).call if installed("torch") else None
+    return workload.name, ctc_ours(problem, reuse=False).call, theirs
 
 
 def convolution(steps: int, batch: int, channels: int) -> tuple[str, Call, Call | None]:
@@ -137,15 +135,8 @@ def main() -> None:
                 call()
         with busy_cores(options.load):
             one, many, *peer = mean_seconds(calls, options.seconds)
-        rows.append(
-            [
-                name,
-                milliseconds(one),
-                milliseconds(many),
-                f"{one / many:.2f}",
-                *([milliseconds(peer[0])] if peer else [""]),
-            ]
-        )
+        times = [milliseconds(one), milliseconds(many), f"{one / many:.2f}"]
+        rows.append([name, *times, milliseconds(peer[0]) if peer else ""])
         print(f"  {' | '.join(rows[-1])}", file=sys.stderr, flush=True)
     print(f"\nBeside {options.load} processes that keep cores busy, mean of calls:\n")
     print(as_markdown(headers, rows))

@@ -1,4 +1,4 @@
-"""Tests run on as many threads as they ask for, whatever cores the machine has and whatever else runs on them."""
+"""Tests run on as many threads as they ask for, whatever cores the machine has and whatever else runs."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Threads beside other work: when they are held back, what a region that gives up computes, and how many there are."""
+"""Threads beside other work: how many, when they are held back, what a region that gives up computes."""
 
 import os
 import subprocess
@@ -40,9 +40,12 @@ class TestPatience:
         times = [S, 2 * S, 3 * S, 4 * S]
         assert pauses(*[(t, 3 * MS, 0) for t in times]) == [6 * MS, 12 * MS, 24 * MS, 48 * MS]
 
-    def test_no_pause_is_longer_than_a_second(self):
+    def test_pauses_grow_to_a_second_or_to_sixteen_times_the_loss(self):
         assert max(pauses(*[(t * 2 * S, 5 * MS, 0) for t in range(1, 30)])) == S
-        assert pauses((S, 100 * S, 0)) == [S]
+        assert max(pauses(*[(t * 9 * S, 100 * MS, 0) for t in range(1, 30)])) == 1600 * MS
+
+    def test_a_process_that_was_stopped_waits_no_longer(self):
+        assert pauses((S, 3600 * S, 0)) == [500 * MS]
 
     def test_a_loss_within_a_pause_is_not_counted_again(self):
         first, within, after = pauses((S, 10 * MS, 0), (S + MS, 10 * MS, 0), (2 * S, 10 * MS, 0))
@@ -67,8 +70,9 @@ class TestPatience:
 @pytest.mark.parametrize(
     ("words", "cores"),
     [
-        ("max 100000", 0), ("100000 100000", 1), ("150000 100000\n", 2), ("50000 100000", 1), ("400000 50000", 8),
-        ("", 0), ("max", 0), ("-1 100000", 0), ("100000 0", 0), ("nonsense", 0), ("9223372036854775807 1", 0),
+        ("max 100000", 0), ("100000 100000", 1), ("150000 100000\n", 2), ("50000 100000", 1),
+        ("400000 50000", 8), ("", 0), ("max", 0), ("-1 100000", 0), ("100000 0", 0), ("nonsense", 0),
+        ("9223372036854775807 1", 0),
     ],
 )  # fmt: skip
 def test_a_quota_is_worth_so_many_cores(words, cores):

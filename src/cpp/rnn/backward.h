@@ -261,7 +261,7 @@ void backward_thread(void* p, int thread, int threads) {
     if constexpr (tiled<C>) start_tiles(x, share);
     for (int64_t t = chunk.end_step; here && t-- > chunk.first_step;) {
       whole_step_back(x, chunk, share, t);
-      here = goes_on();
+      if (share.barriers && C::scheme != Scheme::kLinear) here = goes_on();  // all have done this step
     }
     if (!here) break;
     if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(share.threads);

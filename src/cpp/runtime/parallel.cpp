@@ -190,16 +190,18 @@ void Barrier::wait(int threads) noexcept {
   }
   const int32_t given_up = __atomic_load_n(&spins_given_up, __ATOMIC_RELAXED), spins = kMostSpins - given_up;
   int32_t spin = 0;
+  int64_t since = 0;
   for (; __atomic_load_n(&generation, __ATOMIC_ACQUIRE) == seen; spin++) {
     if (spin < spins) {
       pause_core();
       continue;
     }
-    if (spin == spins) __atomic_store_n(&waiting_since, now(), __ATOMIC_RELAXED);
+    if (spin == spins) __atomic_store_n(&waiting_since, since = now(), __ATOMIC_RELAXED);
     sched_yield();
   }
   const int32_t next = spin <= spins ? 2 * spins : spins / 2;
-  if (spin > spins) __atomic_store_n(&waiting_since, 0, __ATOMIC_RELAXED);  // if it came too late to be read
+  if (since)  // it may have come too late to be read; another thread may wait again since then
+    __atomic_compare_exchange_n(&waiting_since, &since, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   if (spin > spins || given_up > 0)
     __atomic_store_n(&spins_given_up, kMostSpins - (next > kMostSpins ? kMostSpins : next < kFewestSpins ? kFewestSpins : next),
                      __ATOMIC_RELAXED);

@@ -149,11 +149,11 @@ def machine_peaks(threads: int | None = None, *, seconds: float = 0.1) -> Machin
 def release_memory() -> int:
     """Give memory that is kept for the next calls back to the system.
 
-    Outputs, gradients and tapes from 64 KB on are kept when nothing refers to them any more, up to 256 MB or a
-    sixteenth of the machine's memory, and the next batch gets them: new pages would cost more than some kernels.
-    What has not been wanted for ten seconds goes back by itself as soon as a later call ends; a process that stops
-    calling keeps it until this is called. Scratch memory (up to 64 MB for each thread that calls) is given back
-    for the calling thread.
+    Outputs, gradients and tapes from 64 KB on are kept when nothing refers to them any more, up to 256 MB or
+    a sixteenth of the machine's memory, and the next batch gets them: new pages would cost more than some
+    kernels. What has not been wanted for ten seconds goes back by itself when a later call's arrays are
+    dropped; a process that stops calling keeps the rest until this is called. Scratch memory (up to 64 MB for
+    each thread that calls) is given back for the calling thread.
 
     Returns
     -------
