@@ -10,7 +10,7 @@ from helpers import assert_same_bits
 from rnn_cases import CELLS, as_list, problem
 from threadpoolctl import threadpool_limits
 
-from pyseq import _core, ops
+from pyseq import _core, config_context, ops
 from pyseq.layers import LSTM
 from pyseq.ops import runtime
 from pyseq.ragged import Ragged
@@ -116,11 +116,19 @@ def train(cell, sizes, reverse=False):
 def test_a_region_that_gives_up_computes_the_same(cell, sizes, assume_threads):
     with threadpool_limits(1, user_api="openmp"):
         expected = train(cell, sizes)
-    for threads, wait in ((2, 1), (2, 2), (2, 7), (3, 4), (2, 12)):
+    for threads, wait in ((2, 1), (2, 2), (2, 3), (2, 7), (3, 4), (2, 12)):
         assume_threads(alone_from=wait)
         with threadpool_limits(threads, user_api="openmp"):
             for a, b in zip(train(cell, sizes), expected, strict=True):
                 assert_same_bits(a, b, f"{threads} threads, gave up in wait {wait}")
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+@pytest.mark.parametrize("sizes", [BY_UNITS, BY_ROWS], ids=["by units", "by rows"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_so_it_does_in_other_precisions(cell, sizes, precision, assume_threads):
+    with config_context(precision=precision):
+        test_a_region_that_gives_up_computes_the_same(cell, sizes, assume_threads)
 
 
 @pytest.mark.parametrize("sizes", [BY_UNITS, BY_ROWS], ids=["by units", "by rows"])

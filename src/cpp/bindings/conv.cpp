@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
+#include "bindings/fast_call.h"
 #include "bindings/whole.h"
 #include "runtime/dispatch.h"
 
@@ -222,8 +223,8 @@ void register_conv1d(py::module_& m) {
         py::arg("grad_y"), py::arg("y_start"), py::arg("grad_x"), py::arg("grad_x_start"), py::arg("dilation"),
         py::arg("left"), py::arg("activation") = 0, py::arg("activated") = py::none(), py::arg("add") = py::none(),
         py::arg("add_start") = py::none(), py::arg("precision") = 0);
-  m.def("conv1d_forward_whole", &conv1d_forward_whole);
-  m.def("conv1d_backward_whole", &conv1d_backward_whole);
+  define_fast<&conv1d_forward_whole>(m, "conv1d_forward_whole");
+  define_fast<&conv1d_backward_whole>(m, "conv1d_backward_whole");
 }
 
 }  // namespace pyseq

@@ -4,6 +4,7 @@
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
 #include "bindings/ctc_problem.h"
+#include "bindings/fast_call.h"
 #include "bindings/whole.h"
 #include "runtime/dispatch.h"
 
@@ -189,8 +190,7 @@ void register_ctc(py::module_& m) {
   m.def("ctc_loss", &ctc_loss, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("targets"),
         py::arg("target_start"), py::arg("target_lengths"), py::arg("blank"), py::arg("grad"), py::arg("grad_start"),
         py::arg("class_bias"), py::arg("grad_scale"), py::arg("smoothing"));
-  m.def("ctc_loss_whole", &ctc_loss_whole, py::arg("logits"), py::arg("targets"), py::arg("blank"),
-        py::arg("with_gradient"), py::arg("out"));
+  define_fast<&ctc_loss_whole>(m, "ctc_loss_whole");
   m.def("ctc_greedy", &ctc_greedy, py::arg("logits"), py::arg("start"), py::arg("lengths"), py::arg("out_start"),
         py::arg("blank"), py::arg("scored"), py::arg("placed"));
 }

@@ -1,6 +1,7 @@
 #include "bindings/arrays.h"
 #include "bindings/buffers.h"
 #include "bindings/cells.h"
+#include "bindings/fast_call.h"
 #include "bindings/whole.h"
 #include "runtime/dispatch.h"
 
@@ -298,8 +299,8 @@ void register_rnn(py::module_& m) {
   m.def("rnn_memory", &rnn_memory);
   m.def("rnn_forward", &rnn_forward);
   m.def("rnn_backward", &rnn_backward);
-  m.def("rnn_forward_whole", &rnn_forward_whole);
-  m.def("rnn_backward_whole", &rnn_backward_whole);
+  define_fast<&rnn_forward_whole>(m, "rnn_forward_whole");
+  define_fast<&rnn_backward_whole>(m, "rnn_backward_whole");
 }
 
 }  // namespace pyseq
