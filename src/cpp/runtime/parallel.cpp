@@ -100,12 +100,13 @@ void leave(Region& region, int thread) {
   }
 }
 
-// A region that lost more than half of its time took longer than one thread would have.
+// A region that lost more than half of its time took longer than one thread would have; where threads take what is left to
+// do, one that comes late leaves most of it to the others, and a quarter is as bad.
 void report(const Region& region) {
   const int64_t lost = region.lost + region.lost_at_end;
   if (lost == 0 && patience.undisturbed()) return;
   const int64_t end = now(), taken = end - region.begun;
-  if (region.gave_up || lost > taken / 2) patience.lost(end, lost);
+  if (region.gave_up || lost > taken / 4) patience.lost(end, lost);
   else if (lost == 0) patience.kept(end, taken);
 }
 #endif

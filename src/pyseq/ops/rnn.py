@@ -168,7 +168,8 @@ def rnn_forward(
     """
     info, precision = cell_info(cell), precision_code()
     masked = recurrent_mask is not None or zoneout_h is not None or zoneout_c is not None
-    if lengths is None and out is None and not masked and len(weights) == len(info.weights._fields):
+    usual = type(weights) is info.weights or len(weights) == len(info.weights._fields)
+    if lengths is None and out is None and not masked and usual:
         extra = None if info.weights is RNNWeights else extra_rows(weights, info)
         done = _core.rnn_forward_whole(
             info.code, precision, reverse, x, weights, extra, initial_state, keep_tape
