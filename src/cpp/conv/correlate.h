@@ -63,10 +63,9 @@ void correlate_rows(const Correlation<R, P>& c, const LiveTaps& live, int64_t b,
   const R* a[kMostRows];
   R* out[kMostRows];
   const R* in = c.in + (c.in_start[b] + t + live.first * c.dilation - c.left) * c.in_stride;
-  for (int64_t i = 0; i < rows; i++) {
-    a[i] = in + i * c.in_stride;
-    out[i] = c.finish.z_row(b, t + i, scratch, i);
-  }
+  R* z = c.finish.z_rows(b, t, scratch);
+  const int64_t in_stride = c.in_stride, z_stride = c.finish.z_stride();
+  for (int64_t i = 0; i < rows; i++) a[i] = in + i * in_stride, out[i] = z + i * z_stride;
   RowProduct<R, P> p = {a,      live.last - live.first, c.inputs, c.dilation * c.in_stride, nullptr,
                         c.bias, out,                    c.outputs, false};
   if (p.block_stride == p.run) {  // taps lie one after the other: one long run, in the same order

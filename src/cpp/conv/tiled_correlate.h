@@ -116,7 +116,8 @@ class Operands<R, P, true> {
   // Rows [t, t + rows) of sequence b: at most kMostRows, the first a multiple of kTileGroupRows.
   void multiply_rows(int64_t b, int64_t t, int64_t rows, R* scratch) const {
     R* out[kMostRows];
-    for (int64_t i = 0; i < rows; i++) out[i] = finish_.z_row(b, t + i, scratch, i);
+    R* z = finish_.z_rows(b, t, scratch);
+    for (int64_t i = 0; i < rows; i++) out[i] = z + i * finish_.z_stride();
     const int64_t tiles = ceil_div(finish_.outputs, kTileLanes);
     const int most = rows > kTileRows ? tile_columns(2) : tile_columns(1);
     for (int64_t column = 0; column < tiles; column += most) {
