@@ -68,7 +68,7 @@ class WeightGradient<R, P, true> {
       });
     });
     if (share.first == share.last) return;
-    Room room = {transposed_ + thread * transposed_size(), lines_ + thread * lines_size(), out_tiles_, 0, 0};
+    Room room = {transposed_ + thread * transposed_size(), lines_ + thread * lines_size(), out_tiles_, 0, 0, 0};
     each_block(share, [&](const Block& block, auto mt, auto nt) {
       room.first_tile = min_of(room.first_tile, block.out_tile);
       room.end_tile = max_of(room.end_tile, block.out_tile + mt);
@@ -77,7 +77,7 @@ class WeightGradient<R, P, true> {
     });
     configure_tiles(kTileRows);
     for (int64_t b = 0; b < c.batch; b++) {
-      room.ready = max_of<int64_t>(-c.left, -kTileDepth);
+      room.ready = room.oldest = max_of<int64_t>(-c.left, -kTileDepth);
       for (int64_t t = 0; t < c.lengths[b]; t += kTiledFrames)
         add_frames(share, b, t, min_of(c.lengths[b], t + kTiledFrames), room);
     }
@@ -89,7 +89,7 @@ class WeightGradient<R, P, true> {
   struct Room {  // of a thread
     R *transposed, *lines;
     int64_t first_tile, end_tile;  // of outputs that it reads
-    int64_t ready;                 // lines before this frame are made
+    int64_t oldest, ready;         // frames: lines from the one to the other are made
   };
   struct Block {  // of tiles of sums
     int64_t out_tile, tap, in_tile;
@@ -153,20 +153,28 @@ class WeightGradient<R, P, true> {
                               room.transposed + (tile - room.first_tile) * kTileRows * kTransposedRow, kTransposedRow,
                               kTransposedLow);
   }
-  // Lines of x up to frame `end` of sequence b.
+  // Lines of x up to frame `end` of sequence b. Of lines at every frame, each begins with the frame that ended the one
+  // before: it is split once.
   void make_lines(int64_t b, int64_t end, Room& room) const {
     const auto row = [&](int64_t t) { return t >= 0 && t < c.lengths[b] ? c.x + (c.x_start[b] + t) * c.x_stride : nullptr; };
+    const int64_t low = in_tiles_ * kTileLanes;
     for (int64_t& t = room.ready; t < end; t += ring_.line_frames) {
       const R *one = row(t), *other = row(t + 1);
       const int64_t at = ring_.at(t);
       R *line = room.lines + at * line_size_, *again = room.lines + ring_.again(at) * line_size_;
-      for (int64_t i = 0; i < in_tiles_ * kTileLanes; i += kTileLanes) {
-        Vec<R> pairs[P::parts];
-        P::join(one ? load_up_to(one + i, c.in_channels - i) : Vec<R>{}, other ? load_up_to(other + i, c.in_channels - i) : Vec<R>{},
-                pairs);
+      const R* before = ring_.line_frames == 1 && t > room.oldest ? room.lines + ring_.at(t - 1) * line_size_ : nullptr;
+      for (int64_t i = 0; i < low; i += kTileLanes) {
+        const auto part_of = [&](const R* x) { return x ? load_up_to(x + i, c.in_channels - i) : Vec<R>{}; };
+        Vec<R> pairs[P::parts], earlier[P::parts];
+        if (before) {
+          for (int p = 0; p < P::parts; p++) earlier[p] = load(before + p * low + i);
+          P::join_next(earlier, part_of(other), pairs);
+        } else {
+          P::join(part_of(one), part_of(other), pairs);
+        }
         for (int p = 0; p < P::parts; p++) {
-          store(line + p * in_tiles_ * kTileLanes + i, pairs[p]);
-          store(again + p * in_tiles_ * kTileLanes + i, pairs[p]);
+          store(line + p * low + i, pairs[p]);
+          store(again + p * low + i, pairs[p]);
         }
       }
     }
