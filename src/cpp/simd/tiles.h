@@ -149,7 +149,7 @@ struct TilePairs {
   PYSEQ_INLINE static void join_next(const Vec<float> (&before)[kParts], Vec<float> b, Vec<float> (&out)[kParts]) {
     PYSEQ_UNROLL for (int p = 0; p < kParts; p++) {
       const __m512i second = high(widen(b));
-      out[p] = (Vec<float>)_mm512_or_si512(_mm512_srli_epi32((__m512i)before[p], 16), second);
+      out[p] = (Vec<float>)_mm512_or_si512(_mm512_maskz_srli_epi32(0xffff, (__m512i)before[p], 16), second);
       b -= (Vec<float>)second;
     }
   }
