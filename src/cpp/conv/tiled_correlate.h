@@ -99,11 +99,13 @@ class Operands<R, P, true> {
   // Frames [t, end) of sequence b into the ring, zeros outside the sequence; those that no tile reads are left out. Returns
   // where to go on.
   int64_t split_rows(int64_t b, int64_t t, int64_t end, R* ring) const {
+    const R* rows = source_.data + source_.start[b] * source_.stride;
+    const int64_t depth = depth_ * kTileLanes;
     for (end = min_of(end, c.lengths[b] + kTileGroupRows - 1); t < end; t++) {
       const int64_t at = ring_.at(t), again = ring_.again(at);
       R* row = ring + at * row_;
       if (t < 0 || t >= c.lengths[b]) memset(row, 0, static_cast<size_t>(row_) * sizeof(R));
-      else P::copy(row, source_.data + (source_.start[b] + t) * source_.stride, direction_.inputs, depth_ * kTileLanes, depth_ * kTileLanes);
+      else P::copy(row, rows + t * source_.stride, direction_.inputs, depth, depth);
       if (again != at) memcpy(ring + again * row_, row, static_cast<size_t>(row_) * sizeof(R));
     }
     return t;

@@ -157,7 +157,8 @@ class WeightGradient {
       for (int64_t k = 0; k < c.kernel_size; k++)
         for (int64_t q = 0, row = 0; q < high; q++, index++) {
           const int64_t rows = least + (q < more);
-          if (index >= share.first && index < share.last) f(Tile{column, width, k, row, rows, sums, k + q == 0 ? bias_sums_ + column : nullptr}, nv);
+          if (index >= share.first && index < share.last)
+            f(Tile{column, width, k, row, rows, sums, k + q == 0 ? bias_sums_ + column : nullptr}, nv);
           row += rows;
           sums += rows * width;
         }
