@@ -14,11 +14,14 @@ from torch.nn import functional
 
 from bench.contest import Contestant, Values
 from bench.conv_problem import ConvProblem
+from bench.rnn_torch import PRECISIONS
 
 
-def contestant(problem: ConvProblem) -> Contestant:
-    x, grad = (torch.from_numpy(a).transpose(1, 2).contiguous() for a in (problem.x, problem.grad))
-    weight, bias = torch.from_numpy(problem.weight.copy()), torch.from_numpy(problem.bias.copy())
+def contestant(problem: ConvProblem, dtype: str = "float32") -> Contestant:
+    name, precision = PRECISIONS[dtype]
+    number = getattr(torch, dtype)
+    x, grad = (torch.from_numpy(a).transpose(1, 2).to(number).contiguous() for a in (problem.x, problem.grad))
+    weight, bias = (torch.from_numpy(a.copy()).to(number) for a in (problem.weight, problem.bias))
     reach = (weight.shape[2] - 1) * problem.dilation
 
     def convolve() -> torch.Tensor:
@@ -36,11 +39,11 @@ def contestant(problem: ConvProblem) -> Contestant:
         return (y, *(leaf.grad for leaf in leaves))
 
     leaves = [tensor.requires_grad_() for tensor in (x, weight, bias)] if problem.training else []
-    return Contestant("PyTorch", training if problem.training else inference, _values)
+    return Contestant(name, training if problem.training else inference, _values, precision)
 
 
 def _values(result: tuple[torch.Tensor, ...]) -> Values:
-    arrays = [tensor.detach().numpy() for tensor in result]
+    arrays = [tensor.detach().float().numpy() for tensor in result]
     frames_first = [np.ascontiguousarray(a.transpose(0, 2, 1)) for a in arrays[:2]]
     names = ("output", "grad_x", "grad_weight", "grad_bias")
     return dict(zip(names, [*frames_first, *arrays[2:]], strict=False))

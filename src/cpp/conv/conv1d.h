@@ -25,35 +25,53 @@ int conv1d_threads(const Conv1d<R>& c, int64_t rows) {
                      static_cast<double>(c.in_channels) * static_cast<double>(c.out_channels));
 }
 
-// A weight in panels: dst gets lines (k, a) of `columns` numbers weight[a * stride_a + column * stride_c + tap k]. Operand a
-// of P is made of `channels`, zero beyond them. `reversed`: line (k, a) holds tap taps - 1 - k.
+// One of a convolution's two correlations. Forward makes z of x. `reversed` makes grad_x of grad_z: with the taps counted
+// from the other end it is the same with channels exchanged,
+//
+//   grad_x[s] = residual[s] + sum_k grad_z[s + left - k * dilation] W_k^T.
 template <class R>
-struct Packing {
-  R* dst;
-  const R* weight;
-  int64_t taps, channels, columns, stride_a, stride_c;
+struct Direction {
   bool reversed;
+  int64_t taps, inputs, outputs, left;
+  const R* weight;
+  int64_t by_input, by_output;  // numbers of weight from channel to channel
+
+  Direction(const Conv1d<R>& c, bool back)
+      : reversed(back),
+        taps(c.kernel_size),
+        inputs(back ? c.out_channels : c.in_channels),
+        outputs(back ? c.in_channels : c.out_channels),
+        left(back ? (c.kernel_size - 1) * c.dilation - c.left : c.left),
+        weight(c.weight),
+        by_input(c.kernel_size * (back ? c.in_channels : 1)),
+        by_output(c.kernel_size * (back ? 1 : c.in_channels)) {}
+  // The weights of outputs [output, output + n) by one input under tap k of the correlation, and zeros up to a vector.
+  PYSEQ_INLINE void line(int64_t k, int64_t input, int64_t output, R* to) const {
+    const R* w = weight + input * by_input + output * by_output + (reversed ? taps - 1 - k : k);
+    const int64_t n = input < inputs ? min_of<int64_t>(kLanes<R>, outputs - output) : 0, step = by_output;
+    for (int64_t i = 0; i < n; i++) to[i] = w[i * step];
+    for (int64_t i = n; i < kLanes<R>; i++) to[i] = 0;
+  }
 };
 
-// Operands [first, last) of it.
+// Its weights in panels of lines (tap, input) for conv/correlate.h: operands [first, last) of P among the inputs.
 template <class P, class R>
-void pack_taps(const Packing<R>& p, int64_t first, int64_t last) {
+void pack_taps(const Direction<R>& d, int64_t first, int64_t last, R* weights) {
   constexpr int W = kLanes<R>;
-  const int64_t width = kPanelVectors * W, operands = ceil_div(p.channels, P::size);
-  for (int64_t c0 = 0; c0 < p.columns; c0 += width) {
-    const int64_t wide = min_of<int64_t>(width, round_up(p.columns - c0, W));
-    R* panel = p.dst + p.taps * operands * c0;
+  const int64_t width = kPanelVectors * W, operands = ceil_div(d.inputs, P::size);
+  for (int64_t c0 = 0; c0 < d.outputs; c0 += width) {
+    const int64_t wide = min_of<int64_t>(width, round_up(d.outputs - c0, W));
+    R* panel = weights + d.taps * operands * c0;
     for (int64_t a = first; a < last; a++)
-      for (int64_t k = 0; k < p.taps; k++)
+      for (int64_t k = 0; k < d.taps; k++)
         for (int64_t c = 0; c < wide; c += W) {
-          const R* w = p.weight + (c0 + c) * p.stride_c + k;
-          const int64_t n = min_of<int64_t>(W, p.columns - c0 - c);
-          store(panel + ((p.reversed ? p.taps - 1 - k : k) * operands + a) * wide + c, P::join([&](int part) {
-            const int64_t channel = a * P::size + part;
-            Vec<R> v = {};
-            if (channel < p.channels)
-              for (int64_t i = 0; i < n; i++) v[i] = w[channel * p.stride_a + i * p.stride_c];
-            return v;
+          R* to = panel + (k * operands + a) * wide + c;
+          // number by number, to where they lie: a vector that is made of them waits for each
+          if constexpr (P::size == 1) d.line(k, a, c0 + c, to);
+          else store(to, P::join([&](int part) {
+            R numbers[W];
+            d.line(k, a * P::size + part, c0 + c, numbers);
+            return load(numbers);
           }));
         }
   }
@@ -79,7 +97,7 @@ template <class R>
 struct Source {
   const int64_t* start;  // [batch]
   const R* data;
-  int64_t stride, width;
+  int64_t stride;
 };
 
 // grad_z of rows [row0, row1).
@@ -95,13 +113,14 @@ void unfinish(const Conv1d<R>& c, int64_t row0, int64_t row1, R* grad_z) {
   });
 }
 
-// Operands of rows [row0, row1), `width` of them in a row.
+// Operands of rows [row0, row1) of `inputs` numbers.
 template <class P, class R>
-void copy_operands(const Conv1d<R>& c, const Source<R>& source, int64_t row0, int64_t row1, R* copies, int64_t width) {
+void copy_operands(const Conv1d<R>& c, const Source<R>& source, int64_t inputs, int64_t row0, int64_t row1, R* copies) {
+  const int64_t width = ceil_div(inputs, P::size);
   each_frame(c, row0, row1, [&](int64_t b, int64_t t, int64_t row) {
     const R* from = source.data + (source.start[b] + t) * source.stride;
     for (int64_t k = 0; k < width; k += kLanes<R>)
-      store_up_to(copies + row * width + k, P::load(from + P::size * k, source.width - P::size * k), width - k);
+      store_up_to(copies + row * width + k, P::load(from + P::size * k, inputs - P::size * k), width - k);
   });
 }
 
@@ -109,36 +128,36 @@ void copy_operands(const Conv1d<R>& c, const Source<R>& source, int64_t row0, in
 template <class R, class P, bool kTiled = P::tiled>
 class Operands {
  public:
-  Operands(const Conv1d<R>& conv, int64_t inputs, int64_t outputs, Arena& arena) : c(conv), width_(ceil_div(inputs, P::size)) {
+  Operands(const Conv1d<R>& conv, bool reversed, Arena& arena)
+      : c(conv), direction_(conv, reversed), width_(ceil_div(direction_.inputs, P::size)) {
     start_ = arena.take<int64_t>(copied ? c.batch : 0);
     copies_ = arena.take<R>(copied ? total_rows(c) * width_ : 0);
-    weight_ = arena.take<R>(panels_size<R>(c.kernel_size * width_, outputs));
+    weight_ = arena.take<R>(panels_size<R>(c.kernel_size * width_, direction_.outputs));
   }
-  // Which one. bias: [outputs rounded up to vectors], may be null.
-  void set(const Source<R>& source, Packing<R> packing, int64_t left, const R* bias, const Finish<R>& finish) {
+  // bias: [outputs rounded up to vectors], may be null.
+  void set(const Source<R>& source, const R* bias, const Finish<R>& finish) {
     source_ = source;
-    packing_ = packing;
-    packing_.dst = weight_;
     if (copied) packed_starts(c, start_);
-    correlation_ = {c.batch, width_, finish.outputs, c.kernel_size, c.dilation, left, c.lengths, copied ? start_ : source.start,
-                    copied ? copies_ : source.data, copied ? width_ : source.stride, weight_, bias, finish};
+    correlation_ = {c.batch, width_, direction_.outputs, c.kernel_size, c.dilation, direction_.left, c.lengths,
+                    copied ? start_ : source.start, copied ? copies_ : source.data, copied ? width_ : source.stride,
+                    weight_, bias, finish};
   }
   // A thread's part of what all of them read: operands of rows [row0, row1), some of the weights.
   void prepare(int64_t row0, int64_t row1, int thread, int threads) const {
-    if (copied) copy_operands<P>(c, source_, row0, row1, copies_, width_);
-    pack_taps<P>(packing_, piece_start(width_, threads, thread), piece_start(width_, threads, thread + 1));
+    if (copied) copy_operands<P>(c, source_, direction_.inputs, row0, row1, copies_);
+    pack_taps<P>(direction_, piece_start(width_, threads, thread), piece_start(width_, threads, thread + 1), weight_);
   }
   // scratch: kMostRows rows of z, where it is kept nowhere.
-  void multiply(int64_t row0, int64_t row1, R* scratch) const { correlate(correlation_, row0, row1, scratch); }
+  void multiply(int64_t row0, int64_t row1, int, R* scratch) const { correlate(correlation_, row0, row1, scratch); }
 
  private:
   static constexpr bool copied = P::size > 1;  // else the numbers themselves are the operands
   const Conv1d<R>& c;
+  Direction<R> direction_;
   int64_t width_;  // operands in a row
   int64_t* start_;  // [batch] of the copies
   R *copies_, *weight_;
   Source<R> source_ = {};
-  Packing<R> packing_ = {};
   Correlation<R, P> correlation_ = {};
 };
 
@@ -162,7 +181,7 @@ void run_thread(void* context, int thread, int threads) {
   run.barrier.wait(threads);  // others read these rows and weights too
   if (run.operands) {
     R* scratch = run.scratch ? run.scratch + thread * kMostRows * run.c.out_channels : nullptr;
-    run.operands->multiply(row0, row1, scratch);
+    run.operands->multiply(row0, row1, thread, scratch);
   }
   if (run.gradient) run.gradient->run(thread, threads);
 }
@@ -177,7 +196,7 @@ template <class R, class P>
 struct ForwardWork {
   Operands<R, P> operands;
   R *bias, *scratch;
-  ForwardWork(const Conv1d<R>& c, Arena& arena) : operands(c, c.in_channels, c.out_channels, arena) {
+  ForwardWork(const Conv1d<R>& c, Arena& arena) : operands(c, false, arena) {
     const bool kept = !z_apart(c) || c.activated;
     bias = arena.take<R>(round_up(c.out_channels, kLanes<R>));
     scratch = kept ? nullptr : arena.take<R>(conv1d_threads(c, total_rows(c)) * kMostRows * c.out_channels);
@@ -195,13 +214,11 @@ template <class R, class P>
 void conv1d_forward(const Conv1d<R>& c) noexcept {
   Arena arena(c.workspace);
   ForwardWork<R, P> work(c, arena);
-  const Packing<R> packing = {nullptr, c.weight, c.kernel_size, c.in_channels, c.out_channels,
-                              c.kernel_size, c.in_channels * c.kernel_size, false};
   for (int64_t o = 0; c.bias && o < round_up(c.out_channels, kLanes<R>); o++)
     work.bias[o] = o < c.out_channels ? c.bias[o] : R(0);
   const Finish<R> finish = {c.activation, c.out_channels, conv1d_columns(c), c.residual_start, c.residual,
                             c.residual_stride, c.y_start, c.y, c.y_stride, c.activated, c.activated_stride, z_apart(c)};
-  work.operands.set({c.x_start, c.x, c.x_stride, c.in_channels}, packing, c.left, c.bias ? work.bias : nullptr, finish);
+  work.operands.set({c.x_start, c.x, c.x_stride}, c.bias ? work.bias : nullptr, finish);
   Run<R, P> run = {c, &work.operands, nullptr, total_rows(c), nullptr, work.scratch, new_barrier(0)};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);
 }
@@ -229,7 +246,7 @@ struct BackwardWork {
         grad_z(arena.take<R>(c.activation == ConvActivation::kNone ? 0 : total_rows(c) * c.out_channels)),
         linear(before_activation(c, start, grad_z)),
         gradient(linear, conv1d_threads(c, total_rows(c)), arena),
-        operands(c, c.out_channels, c.in_channels, arena) {}
+        operands(c, true, arena) {}
 };
 
 template <class R, class P>
@@ -239,20 +256,14 @@ int64_t conv1d_backward_workspace(const Conv1d<R>& c) noexcept {
   return count.used();
 }
 
-// grad_x[s] = residual[s] + sum_k grad_z[s + left - k * dilation] W_k^T: with the taps counted from the other end, the
-// same correlation with channels exchanged.
 template <class R, class P>
 void conv1d_backward(const Conv1d<R>& c) noexcept {
   Arena arena(c.workspace);
   BackwardWork<R, P> work(c, arena);
   packed_starts(c, work.start);
-  const Packing<R> packing = {nullptr, c.weight, c.kernel_size, c.out_channels, c.in_channels,
-                              c.in_channels * c.kernel_size, c.kernel_size, true};
   const Finish<R> finish = {ConvActivation::kNone, c.in_channels, c.in_channels, c.residual_start, c.residual,
                             c.residual_stride, c.grad_x_start, c.grad_x, c.grad_x_stride, nullptr, 0, false};
-  const Source<R> source = {work.linear.y_start, work.linear.grad_y, work.linear.grad_y_stride, c.out_channels};
-  const int64_t left = (c.kernel_size - 1) * c.dilation - c.left;
-  work.operands.set(source, packing, left, nullptr, finish);
+  work.operands.set({work.linear.y_start, work.linear.grad_y, work.linear.grad_y_stride}, nullptr, finish);
   R* grad_z = c.activation == ConvActivation::kNone ? nullptr : work.grad_z;
   Run<R, P> run = {c, c.grad_x ? &work.operands : nullptr, &work.gradient, total_rows(c), grad_z, nullptr, new_barrier(0)};
   run_parallel(conv1d_threads(c, run.rows), run_thread<R, P>, &run);

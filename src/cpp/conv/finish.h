@@ -113,11 +113,12 @@ struct Finish {
   bool apart;                     // z is not written into y: too wide, or to be kept beside it
 
   bool idle() const { return activation == ConvActivation::kNone && !residual && !apart; }
-  // Where row t of sequence b of z is written: row i of `scratch` where it is kept nowhere.
-  R* z_row(int64_t b, int64_t t, R* scratch, int64_t i) const {
+  // Where rows of z from row t of sequence b on are written: `scratch` where they are kept nowhere.
+  R* z_rows(int64_t b, int64_t t, R* scratch) const {
     if (!apart) return y + (y_start[b] + t) * y_stride;
-    return activated ? activated + (y_start[b] + t) * activated_stride : scratch + i * outputs;
+    return activated ? activated + (y_start[b] + t) * activated_stride : scratch;
   }
+  int64_t z_stride() const { return !apart ? y_stride : activated ? activated_stride : outputs; }
   // Rows [t, t + rows) of sequence b, which lie at z[0], z[1], ...
   void rows(int64_t b, int64_t t, R* const* z, int64_t count) const {
     if (idle()) return;

@@ -10,6 +10,7 @@
 // share the tiles of sums; each makes the operands that it reads.
 #pragma once
 
+#include "conv/line_ring.h"
 #include "conv/weight_gradient.h"
 #include "gemm/tiled.h"
 
@@ -19,28 +20,6 @@ namespace {
 
 constexpr int64_t kTiledFrames = 256;  // in a block
 constexpr int64_t kTransposedLow = kTiledFrames / 2;
-
-// Lines in a ring: frames of a window that moves on, of which the first 32 are repeated behind the last, so that a tile may
-// begin at any of them.
-struct LineRing {
-  int64_t frames;        // a multiple of 32
-  int64_t line_frames;   // frames from line to line: 1 or 2
-  int64_t at(int64_t t) const {
-    const int64_t m = t % frames;
-    return (m < 0 ? m + frames : m) / line_frames;
-  }
-  int64_t lines() const { return frames / line_frames; }
-  int64_t repeated() const { return kTileDepth / line_frames; }
-  // f(depth tile, tiles, line) over tiles [first, end) of a window that starts at frame t, as they follow each other.
-  template <class F>
-  PYSEQ_INLINE void each_run(int64_t t, int64_t first, int64_t end, const F& f) const {
-    for (int64_t k = first; k < end;) {
-      const int64_t line = at(t + k * kTileDepth), run = min_of(end - k, ceil_div(lines() - line, repeated()));
-      f(k, run, line);
-      k += run;
-    }
-  }
-};
 
 // Tiles of sums, MT outputs by N inputs: += transposed grad_y times the lines of x.
 template <class R>
@@ -73,11 +52,8 @@ class WeightGradient<R, P, true> {
         in_tiles_(ceil_div(c.in_channels, kTileLanes)),
         out_tiles_(ceil_div(c.out_channels, kTileLanes)),
         line_size_((P::parts * in_tiles_ | 1) * kTileLanes) {
-    int64_t longest = 0;
-    for (int64_t b = 0; b < c.batch; b++) longest = max_of(longest, c.lengths[b]);
-    const int64_t reach = (c.kernel_size - 1) * c.dilation;
     const bool odd = (c.left | (c.kernel_size > 1 ? c.dilation : 0)) & 1;
-    ring_ = {round_up(min_of(reach + kTiledFrames, longest + 3 * kTileDepth), kTileDepth), odd ? 1 : 2};
+    ring_ = ring_for(c, kTiledFrames, odd ? 1 : 2);
     sums_ = arena.take<R>(out_tiles_ * sums_row());
     bias_sums_ = arena.take<R>(out_tiles_ * kTileLanes);
     transposed_ = arena.take<R>(threads * transposed_size());
@@ -92,7 +68,7 @@ class WeightGradient<R, P, true> {
       });
     });
     if (share.first == share.last) return;
-    Room room = {transposed_ + thread * transposed_size(), lines_ + thread * lines_size(), out_tiles_, 0, 0};
+    Room room = {transposed_ + thread * transposed_size(), lines_ + thread * lines_size(), out_tiles_, 0, 0, 0};
     each_block(share, [&](const Block& block, auto mt, auto nt) {
       room.first_tile = min_of(room.first_tile, block.out_tile);
       room.end_tile = max_of(room.end_tile, block.out_tile + mt);
@@ -101,7 +77,7 @@ class WeightGradient<R, P, true> {
     });
     configure_tiles(kTileRows);
     for (int64_t b = 0; b < c.batch; b++) {
-      room.ready = max_of<int64_t>(-c.left, -kTileDepth);
+      room.ready = room.oldest = max_of<int64_t>(-c.left, -kTileDepth);
       for (int64_t t = 0; t < c.lengths[b]; t += kTiledFrames)
         add_frames(share, b, t, min_of(c.lengths[b], t + kTiledFrames), room);
     }
@@ -113,7 +89,7 @@ class WeightGradient<R, P, true> {
   struct Room {  // of a thread
     R *transposed, *lines;
     int64_t first_tile, end_tile;  // of outputs that it reads
-    int64_t ready;                 // lines before this frame are made
+    int64_t oldest, ready;         // frames: lines from the one to the other are made
   };
   struct Block {  // of tiles of sums
     int64_t out_tile, tap, in_tile;
@@ -126,7 +102,7 @@ class WeightGradient<R, P, true> {
   }
   static constexpr int64_t kTransposedRow = (P::parts * kTransposedLow / kTileLanes | 1) * kTileLanes;
   int64_t transposed_size() const { return out_tiles_ * kTileRows * kTransposedRow; }
-  int64_t lines_size() const { return (ring_.lines() + ring_.repeated()) * line_size_; }
+  int64_t lines_size() const { return ring_.room() * line_size_; }
 
   // f(block, Int<row tiles>, Int<column tiles>) for the blocks of a share.
   template <class F>
@@ -177,20 +153,28 @@ class WeightGradient<R, P, true> {
                               room.transposed + (tile - room.first_tile) * kTileRows * kTransposedRow, kTransposedRow,
                               kTransposedLow);
   }
-  // Lines of x up to frame `end` of sequence b.
+  // Lines of x up to frame `end` of sequence b. Of lines at every frame, each begins with the frame that ended the one
+  // before: it is split once.
   void make_lines(int64_t b, int64_t end, Room& room) const {
     const auto row = [&](int64_t t) { return t >= 0 && t < c.lengths[b] ? c.x + (c.x_start[b] + t) * c.x_stride : nullptr; };
+    const int64_t low = in_tiles_ * kTileLanes;
     for (int64_t& t = room.ready; t < end; t += ring_.line_frames) {
       const R *one = row(t), *other = row(t + 1);
       const int64_t at = ring_.at(t);
-      R *line = room.lines + at * line_size_, *again = at < ring_.repeated() ? line + ring_.lines() * line_size_ : line;
-      for (int64_t i = 0; i < in_tiles_ * kTileLanes; i += kTileLanes) {
-        Vec<R> pairs[P::parts];
-        P::join(one ? load_up_to(one + i, c.in_channels - i) : Vec<R>{}, other ? load_up_to(other + i, c.in_channels - i) : Vec<R>{},
-                pairs);
+      R *line = room.lines + at * line_size_, *again = room.lines + ring_.again(at) * line_size_;
+      const R* before = ring_.line_frames == 1 && t > room.oldest ? room.lines + ring_.at(t - 1) * line_size_ : nullptr;
+      for (int64_t i = 0; i < low; i += kTileLanes) {
+        const auto part_of = [&](const R* x) { return x ? load_up_to(x + i, c.in_channels - i) : Vec<R>{}; };
+        Vec<R> pairs[P::parts], earlier[P::parts];
+        if (before) {
+          for (int p = 0; p < P::parts; p++) earlier[p] = load(before + p * low + i);
+          P::join_next(earlier, part_of(other), pairs);
+        } else {
+          P::join(part_of(one), part_of(other), pairs);
+        }
         for (int p = 0; p < P::parts; p++) {
-          store(line + p * in_tiles_ * kTileLanes + i, pairs[p]);
-          store(again + p * in_tiles_ * kTileLanes + i, pairs[p]);
+          store(line + p * low + i, pairs[p]);
+          store(again + p * low + i, pairs[p]);
         }
       }
     }

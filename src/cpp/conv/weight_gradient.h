@@ -50,7 +50,7 @@ class Fetch {
   Fetch(const void* from, int64_t bytes, int64_t parts)
       : at_(static_cast<const char*>(from)), end_(at_ + bytes), part_(bytes / parts + 64) {}
   void next() {
-    for (const char* stop = min_of(end_, at_ + part_); at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
+    for (const char* stop = min_of(end_, at_ + part_); at_ < stop; at_ += 64) __builtin_prefetch(at_);
   }
 
  private:
@@ -152,12 +152,15 @@ class WeightGradient {
     int64_t index = 0;
     each_panel([&](int64_t column, auto nv) {
       const int64_t high = tiles_high(nv, share.threads), width = nv * W;
+      const int64_t least = c.in_channels / high, more = c.in_channels % high;  // the first ones have a row more
+      R* sums = sums_ + c.in_channels * c.kernel_size * column;
       for (int64_t k = 0; k < c.kernel_size; k++)
-        for (int64_t q = 0; q < high; q++, index++) {
-          if (index < share.first || index >= share.last) continue;
-          const int64_t row = piece_start(c.in_channels, high, q), rows = piece_start(c.in_channels, high, q + 1) - row;
-          R* sums = sums_ + c.in_channels * c.kernel_size * column + (k * c.in_channels + row) * width;
-          f(Tile{column, width, k, row, rows, sums, k + q == 0 ? bias_sums_ + column : nullptr}, nv);
+        for (int64_t q = 0, row = 0; q < high; q++, index++) {
+          const int64_t rows = least + (q < more);
+          if (index >= share.first && index < share.last)
+            f(Tile{column, width, k, row, rows, sums, k + q == 0 ? bias_sums_ + column : nullptr}, nv);
+          row += rows;
+          sums += rows * width;
         }
     });
   }
@@ -196,7 +199,10 @@ class WeightGradient {
           ldg = tile.width;
         }
       }
-      if (tile.bias_sums) column_sums<R, NV>(rows, grad_y + panel, c.grad_y_stride, columns, tile.bias_sums);
+      if (tile.bias_sums) {
+        if (paired) column_sums<R, NV>(rows, grad_y + panel, c.grad_y_stride, columns, tile.bias_sums);
+        else column_sums<R, NV>(rows, g, ldg, tile.width, tile.bias_sums);
+      }
       const int64_t shift = tile.tap * c.dilation - c.left;
       const int64_t first = max_of(t0, -shift), last = min_of(t1, c.lengths[b] - shift);
       if (first >= last) return;
@@ -235,10 +241,9 @@ class WeightGradient {
   }
   // The last, partial panel of grad_y, filled up with zeros: its vectors would reach beyond a row.
   void copy_columns(const R* g, int64_t frames, int64_t columns, int64_t width, R* strip) const {
-    for (int64_t t = 0; t < frames; t++) {
-      memcpy(strip + t * width, g + t * c.grad_y_stride, static_cast<size_t>(columns) * sizeof(R));
-      for (int64_t j = columns; j < width; j++) strip[t * width + j] = 0;
-    }
+    const int64_t stride = c.grad_y_stride;
+    for (int64_t t = 0; t < frames; t++, g += stride, strip += width)
+      for (int64_t j = 0; j < width; j += W) store(strip + j, load_up_to(g + j, columns - j));
   }
   void write(const Tile& tile) const {
     const int64_t columns = min_of(tile.width, c.out_channels - tile.column);

@@ -109,19 +109,22 @@ PYSEQ_TILE void row_product_tile(const RowProduct<R, P>& p, int64_t row, const R
     multiply_add<R, MR, NV, NV, 0, P>(acc, p.run, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
     PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] += p.block_stride;
   }
-  const int64_t left = p.columns - column;
-  if (left >= NV * W && !p.accumulate) {  // without a question for each vector
+  const int64_t left = p.columns - column - (NV - 1) * W;  // numbers in the last vector; more: it is whole
+  if (p.accumulate)
+    PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+      PYSEQ_UNROLL for (int j = 0; j < NV; j++) {
+        const R* out = p.out[row + i] + column + W * j;
+        acc[i][j] = (j < NV - 1 ? load(out) : load_up_to(out, left)) + acc[i][j];
+      }
+  if (left >= W) {  // without a question for each vector
     PYSEQ_UNROLL for (int i = 0; i < MR; i++)
       PYSEQ_UNROLL for (int j = 0; j < NV; j++) store(p.out[row + i] + column + W * j, acc[i][j]);
     return;
   }
   PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
     R* out = p.out[row + i] + column;
-    PYSEQ_UNROLL for (int j = 0; j < NV; j++) {
-      const int n = static_cast<int>(min_of<int64_t>(W, left - W * j));
-      if (n == W) store(out + W * j, p.accumulate ? load(out + W * j) + acc[i][j] : acc[i][j]);
-      else store_n(out + W * j, p.accumulate ? load_n(out + W * j, n) + acc[i][j] : acc[i][j], n);
-    }
+    PYSEQ_UNROLL for (int j = 0; j < NV - 1; j++) store(out + W * j, acc[i][j]);
+    store_n(out + W * (NV - 1), acc[i][NV - 1], static_cast<int>(left));
   }
 }
 

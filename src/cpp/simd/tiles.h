@@ -145,6 +145,14 @@ struct TilePairs {
       b -= (Vec<float>)second;
     }
   }
+  // The same where a is what b was in `before`: its parts need not be made again.
+  PYSEQ_INLINE static void join_next(const Vec<float> (&before)[kParts], Vec<float> b, Vec<float> (&out)[kParts]) {
+    PYSEQ_UNROLL for (int p = 0; p < kParts; p++) {
+      const __m512i second = high(widen(b));
+      out[p] = (Vec<float>)_mm512_or_si512(_mm512_maskz_srli_epi32(0xffff, (__m512i)before[p], 16), second);
+      b -= (Vec<float>)second;
+    }
+  }
   // Pairs of neighbours among 32 numbers.
   PYSEQ_INLINE static void neighbours(Vec<float> a, Vec<float> b, Vec<float> (&out)[kParts]) {
     PYSEQ_UNROLL for (int p = 0; p < kParts; p++) {
