@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from reference.decoding import brute_force, prefix_beam_search
 from threadpoolctl import threadpool_limits
 
+from pyseq.decoding import BeamSearch
 from pyseq.ops import ctc_decode
 from pyseq.ragged import Ragged
 
@@ -213,3 +214,20 @@ def test_the_best_of_many_is_the_best():
     ((first, *_),) = ctc_decode(x, beam_width=10, n_best=6)
     assert alone.labels.tolist() == first.labels.tolist()
     assert alone.score == first.score
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("classes", "blank"), [(6, 3), (30, 29), (70, 40)])
+def test_hot_words_over_many_frames_do_not_depend_on_where_the_blank_stands(classes, blank, dtype):
+    rng = np.random.default_rng(classes)
+    logits = rng.standard_normal((1, 1200, classes)).astype(dtype)
+    labels = ["", *(f"l{k}" for k in range(1, classes))]
+    boosts = {tuple(rng.choice(labels[1:], n)): 1.5 for n in (1, 2, 3, 4, 5, 6, 7, 8)}
+    order = [*range(1, blank + 1), 0, *range(blank + 1, classes)]
+    search = BeamSearch(24, hot_words=boosts)
+    (found,) = search.decode(logits, labels)
+    (moved,) = search.decode(
+        np.ascontiguousarray(logits[:, :, order]), [labels[k] for k in order], blank=blank
+    )
+    assert moved.score == pytest.approx(found.score, rel=1e-6 if dtype == "float32" else 1e-11)
+    assert [order[k] for k in moved.labels] == found.labels.tolist()

@@ -271,14 +271,14 @@ struct CtcBeamFrame {
   BeamScores<R> now;            // up to beam_room: kNoScore beyond count
   const int32_t* last;          // [beam_room(width)] last label; the blank for the empty prefix
   const int32_t* parent;        // [count] entry of the prefix without its last label, or -1
-  const int32_t* first_child;   // [count] an entry whose parent this is, or -1
-  const int32_t* next_child;    // [count] another entry of the same parent, or -1
+  int64_t children;             // entries that have a parent
+  const int32_t* child;         // [children] which
   const R* gain;                // [beam_room(width)] what other sources added with the last label
   const float* const* rows;     // [count] each [beam_room(classes)]: what they would add with each label; may be null
   const float* row_most;        // [beam_room(width)] the largest number of each row; null where rows is
   BeamScores<R> next;           // out, up to beam_room(width); relative to the best score
   int32_t* from;                // out, [width] which entry an entry was
-  int32_t* label;               // out, [width] the label that extends it, or -1: kept
+  int32_t* label;               // out, [width] the label that extends it, or -1: kept; those that are kept come first
   void* workspace;
 };
 

@@ -61,8 +61,10 @@ class BufferPool {
     const std::size_t unit = grain(bytes);
     const std::size_t size = (bytes + unit - 1) / unit * unit + (bytes == 0 ? unit : 0);
     if (size < bytes) throw std::bad_alloc();
-    void* memory = std::aligned_alloc(size >= kHugePage ? kHugePage : static_cast<std::size_t>(kAlignment), size);
-    if (!memory) throw std::bad_alloc();
+    // std::aligned_alloc would want a size that is a multiple of the alignment.
+    void* memory = nullptr;
+    const std::size_t alignment = size >= kHugePage ? kHugePage : static_cast<std::size_t>(kAlignment);
+    if (posix_memalign(&memory, alignment, size) != 0) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
     if (size >= kHugePage) madvise(memory, size, MADV_HUGEPAGE);
 #endif

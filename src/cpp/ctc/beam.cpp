@@ -52,14 +52,15 @@ class Frame {
     Arena arena(frame.workspace);
     const int64_t room = beam_room(p.width), classes = round_up(p.classes, W) + W;
     total = arena.take<R>(room);
-    stay = arena.take<R>(room);
+    arriving = arena.take<R>(room);
     stay_blank = arena.take<R>(room);
     stay_label = arena.take<R>(room);
     class_score = arena.take<R>(classes);
     class_id = arena.take<Int>(classes);
     every_class = arena.take<R>(classes);
-    // `add_extensions` cuts at three widths, and adds at most all classes before it looks
-    const int64_t candidates = 3 * room + classes + 2 * W;
+    // `extend` cuts at some widths, and adds at most all classes before it looks
+    const int64_t candidates = kCutFrom * room + classes + 2 * W;
+    excluded = arena.take<uint16_t>(p.width * ceil_div(p.classes, W));
     score = arena.take<R>(candidates);
     from = arena.take<Int>(candidates);
     label = arena.take<Int>(candidates);
@@ -110,36 +111,31 @@ class Frame {
   // Candidates that are entries already, with what reaches them from their parents.
   void keep_entries() {
     const Vec<R> none = splat(R(kNoScore)), of_blank = splat(p.logits[p.blank] - denominator);
+    for (int64_t j = 0; j < p.count; j += W) store(arriving + j, none);
+    for (int64_t k = 0; k < p.children; k++) {
+      const int32_t i = p.child[k], parent = p.parent[i];
+      if (p.logits[p.last[i]] - denominator >= least)
+        arriving[i] = (p.last[parent] == p.last[i] ? p.now.blank[parent] : total[parent]) + p.gain[i];
+    }
     size = 0;
-    R worst = -R(kNoScore);
+    Vec<R> worst = splat(-R(kNoScore));
     for (int64_t j = 0; j < p.count; j += W) {
       const Vec<R> step = gather(p.logits, load_entries<R>(p.last + j)) - denominator;
-      const int64_t end = min_of<int64_t>(j + W, p.count);
-      R arriving[W];
-      store(arriving, none);
-      for (int64_t i = j; i < end; i++) {
-        const int32_t parent = p.parent[i];
-        if (parent >= 0 && step[i - j] >= least)
-          arriving[i - j] = (p.last[parent] == p.last[i] ? p.now.blank[parent] : total[parent]) + p.gain[i];
-      }
       const Vec<R> blank = vmax(none, load(total + j) + of_blank);
-      const Vec<R> label = vmax(none, log_add<R>(load(p.now.label + j), load(arriving)) + step);
+      const Vec<R> label = vmax(none, log_add<R>(load(p.now.label + j), load(arriving + j)) + step);
       const Vec<R> sum = log_add<R>(blank, label);
       store(stay_blank + j, blank);
       store(stay_label + j, label);
-      store(stay + j, sum);
-      for (int64_t i = j; i < end; i++) {
-        if (sum[i - j] < R(kDead)) continue;
-        score[size] = sum[i - j];
-        from[size] = static_cast<Int>(i);
-        label_of(size++) = -1;
-        worst = min_of(worst, R(sum[i - j]));
-      }
+      uint32_t bits = ~bits_above(splat(R(kDead)), sum) & ((1u << min_of<int64_t>(W, p.count - j)) - 1);
+      compress_to(score + size, sum, bits);
+      compress_to(from + size, lane_numbers<R>() + static_cast<Int>(j), bits);
+      store_ints<R>(this->label + size, splat_int<R>(-1));
+      worst = vmin(worst, blend(LaneMask<R>::from_bits(bits), sum, worst));
+      size += __builtin_popcount(bits);
     }
-    threshold = size == p.width ? worst : R(kDead);
+    threshold = size == p.width ? -max_tree<R>(-worst) : R(kDead);
     if (!p.rows) threshold = max_of(threshold, reached_by_best());
   }
-  Int& label_of(int64_t candidate) { return label[candidate]; }
 
   // A score that at least `width` candidates exceed, without looking for them: the best entry extended by so many
   // labels, of those that are the largest of their lane. (Where such an extension is an entry already, that one's score
@@ -189,7 +185,8 @@ class Frame {
       classes += __builtin_popcount(bits);
       most = vmax(most, v);
     }
-    all_classes = p.rows && ceil_div(p.classes, W) <= kGatherCost * ceil_div(classes, W);
+    whole_rows = p.rows && !(kHasLookup<R> && p.classes <= 2 * W) &&
+                 ceil_div(p.classes, W) <= kGatherCost * ceil_div(classes, W);
     best_class = max_tree<R>(most);
     store(class_score + classes, never);
     store_ints<R>(class_id + classes, IntVec<R>{});
@@ -197,49 +194,75 @@ class Frame {
   // A bound that x itself is above.
   static R just_below(R x) { return x - max_of(R(1), max_of(x, -x)) * (sizeof(R) == 4 ? R(1e-7) : R(2e-16)); }
 
-  void add_extensions() {
-    for (int64_t i = 0; i < p.count; i++) {
-      R most = total[i] + best_class;
-      if (p.rows) most += static_cast<R>(p.row_most[i]);
-      if (!(most > threshold)) continue;
-      if (!p.rows) extend<kNoRows>(i);
-      else if (kHasLookup<R> && p.classes <= 2 * W) extend<kRowsInRegisters>(i);
-      else if (all_classes) extend<kWholeRows>(i);
-      else extend<kPartsOfRows>(i);
-      if (size >= 3 * p.width) cut();
+  // Which lanes of the vectors of labels are no extension of an entry: they would be entries already.
+  void exclude_children() {
+    vectors = ceil_div(whole_rows ? p.classes : classes, W);
+    for (int64_t k = 0; k < p.count * vectors; k++) excluded[k] = 0;
+    for (int64_t k = 0; k < p.children; k++) {
+      const int32_t child = p.child[k];
+      uint16_t* const of_parent = excluded + p.parent[child] * vectors;
+      if (whole_rows) {
+        of_parent[p.last[child] / W] |= static_cast<uint16_t>(1 << (p.last[child] % W));
+        continue;
+      }
+      const IntVec<R> label = splat_int<R>(static_cast<Int>(p.last[child]));
+      for (int64_t v = 0; v < vectors; v++)
+        of_parent[v] |= static_cast<uint16_t>(bits_equal(load_ints<R>(class_id + v * W), label));
     }
+  }
+
+  void add_extensions() {
+    exclude_children();
+    if (!p.rows) extend<kNoRows>();
+    else if (whole_rows) extend<kWholeRows>();
+    else if (kHasLookup<R> && p.classes <= 2 * W) extend<kRowsInRegisters>();
+    else extend<kPartsOfRows>();
   }
 
   // To gather numbers of a row takes several times as long as to load as many that lie together: unless few classes are
   // left, all are tried, the others with -inf. Short rows are looked up in two registers.
   enum RowUse { kNoRows, kRowsInRegisters, kPartsOfRows, kWholeRows };
   static constexpr int64_t kGatherCost = 4;
+  static constexpr int64_t kCutFrom = 6;  // widths: cuts cost more than candidates in vain, 4 to 8 % of the time with 3
 
   template <RowUse kRows>
-  PYSEQ_INLINE void extend(int64_t i) {
+  PYSEQ_INLINE void extend() {
+    for (int64_t i = 0; i < p.count; i++) {
+      R most = total[i] + best_class;
+      if (kRows != kNoRows) most += static_cast<R>(p.row_most[i]);
+      if (!(most > threshold)) continue;
+      size = extend<kRows>(i, size);
+      if (size >= kCutFrom * p.width) cut();
+    }
+  }
+
+  // Adds the extensions of entry i to `n` candidates.
+  template <RowUse kRows>
+  PYSEQ_INLINE int64_t extend(int64_t i, int64_t n) {
     const Vec<R> sum = splat(total[i]), of_blank = splat(p.now.blank[i]), bound = splat(threshold);
     const IntVec<R> last = splat_int<R>(static_cast<Int>(p.last[i])), entry = splat_int<R>(static_cast<Int>(i));
+    const uint16_t* const without = excluded + i * vectors;
+    const float* const row = kRows == kNoRows ? nullptr : p.rows[i];
     Vec<R> low = {}, high = {};
     if (kRows == kRowsInRegisters) {
-      low = load_row<R>(p.rows[i]);
-      high = p.classes > W ? load_row<R>(p.rows[i] + W) : low;
+      low = load_row<R>(row);
+      high = p.classes > W ? load_row<R>(row + W) : low;
     }
-    const int64_t end = kRows == kWholeRows ? p.classes : classes;
-    for (int64_t c = 0; c < end; c += W) {
+    for (int64_t v = 0; v < vectors; v++) {
+      const int64_t c = v * W;
       const IntVec<R> id = kRows == kWholeRows ? lane_numbers<R>() + static_cast<Int>(c) : load_ints<R>(class_id + c);
       Vec<R> s = load((kRows == kWholeRows ? every_class : class_score) + c) + select<R>(id == last, of_blank, sum);
-      if (kRows == kWholeRows) s += load_row<R>(p.rows[i] + c);
+      if (kRows == kWholeRows) s += load_row<R>(row + c);
       if (kRows == kRowsInRegisters) s += lookup(low, high, id);
-      if (kRows == kPartsOfRows) s += gather_row(p.rows[i], id);
-      uint32_t bits = bits_above(s, bound);
+      if (kRows == kPartsOfRows) s += gather_row(row, id);
+      const uint32_t bits = bits_above(s, bound) & ~static_cast<uint32_t>(without[v]);
       if (kRows != kRowsInRegisters && !bits) continue;  // two vectors at most: sooner written in vain than foretold
-      for (int32_t child = p.first_child[i]; child >= 0; child = p.next_child[child])
-        bits &= ~bits_equal(id, splat_int<R>(static_cast<Int>(p.last[child])));
-      compress_to(score + size, s, bits);
-      compress_to(label + size, id, bits);
-      store_ints<R>(from + size, entry);
-      size += __builtin_popcount(bits);
+      compress_to(score + n, s, bits);
+      compress_to(label + n, id, bits);
+      store_ints<R>(from + n, entry);
+      n += __builtin_popcount(bits);
     }
+    return n;
   }
 
   // Keeps the `width` best candidates in their order, and raises the threshold to what they exceed. The cut is found
@@ -311,14 +334,16 @@ class Frame {
   }
 
   const CtcBeamFrame<R>& p;
-  R *total, *stay, *stay_blank, *stay_label;  // [beam_room(width)]
+  R *total, *arriving, *stay_blank, *stay_label;  // [beam_room(width)]
   R* class_score;                             // [classes] log-probabilities of the labels that may extend
   Int* class_id;
   R* every_class;                             // [classes] the same at the places of all labels, else -inf; with rows
+  uint16_t* excluded;                         // [entries][vectors] a bit for each lane
   R* score;                                   // candidates: entry `from`, extended by `label` or kept (-1)
   Int *from, *label;
   int64_t size = 0, classes = 0;
-  bool all_classes = false;
+  int64_t vectors = 0;  // of labels that are tried
+  bool whole_rows = false;
   R denominator = 0, least = 0, threshold = 0, best_before = 0, best_class = 0;
 };
 

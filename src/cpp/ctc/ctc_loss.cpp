@@ -332,8 +332,14 @@ void loss_thread(void* context, int thread, int threads) {
   memset(seen, 0xff, static_cast<size_t>(c.batch.p.classes) * sizeof(int32_t));
   char* memory = arena.take<char>(0);
   if (c.shares.halved_count) halved_sequences(c, seen, threads);
-  for (int64_t b; (b = __atomic_fetch_add(&c.taken[kRounds], 1, __ATOMIC_RELAXED)) < c.batch.p.batch;)
-    if (!c.shares.is_halved(c.batch.p, b)) whole_sequence(c.batch, b, b + threads, seen, memory);
+  // Two threads come from either end: what one fetches ahead is its own.
+  const int64_t count = c.batch.p.batch;
+  const bool back = threads == 2 && thread == 1;
+  for (int64_t i, own = 0; (i = __atomic_fetch_add(&c.taken[kRounds], 1, __ATOMIC_RELAXED)) < count; own++) {
+    const int64_t b = threads != 2 ? i : back ? count - 1 - own : own;
+    const int64_t upcoming = threads != 2 ? i + threads : !back ? b + 1 : b > 0 ? b - 1 : count;
+    if (!c.shares.is_halved(c.batch.p, b)) whole_sequence(c.batch, b, upcoming, seen, memory);
+  }
   if (c.batch.past_caches) stream_fence();
 }
 

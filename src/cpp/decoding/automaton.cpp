@@ -15,30 +15,25 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Rows of an automaton, made when first asked for. A state is where its row is:
-//   [header: kHeader floats][scores: stride floats][links: stride pointers, to the rows of the next states, or null]
+//   [scores: stride floats][links: stride pointers, to the rows of the next states, or null][number of the state]
 class AutomatonReader final : public SourceReader {
  public:
   AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
       : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), stride_(beam_room(classes)),
-        blank_(blank), row_bytes_((kHeader + stride_) * int64_t{sizeof(float)} + stride_ * int64_t{sizeof(float*)}),
+        blank_(blank), row_bytes_((stride_ + kTail) * int64_t{sizeof(float)} + stride_ * int64_t{sizeof(float*)}),
         place_(static_cast<int32_t*>(std::calloc(static_cast<std::size_t>(automaton_->states()), sizeof(int32_t)))) {
     if (!place_) throw std::bad_alloc();
   }
 
   SourceState start() override { return at(automaton_->start); }
-  Row row(SourceState state) override { return {state.row, header(state).most}; }
+  const float* row(SourceState state) override { return state.row; }
   SourceState next(SourceState state, int32_t label) override {
     SourceState to;
     to.row = links(state.row)[label];
     return to.row ? to : follow(state, label);
   }
-  Row follow(const float* from, int32_t label) override {
-    SourceState state;
-    state.row = from;
-    return row(next(state, label));
-  }
   float finish(SourceState state) override {
-    return scaled(automaton_->finish[static_cast<std::size_t>(header(state).state)]);
+    return scaled(automaton_->finish[static_cast<std::size_t>(number_of(state))]);
   }
   bool rows_are_states() const override { return true; }
   bool crowded() const override {
@@ -51,21 +46,17 @@ class AutomatonReader final : public SourceReader {
   }
   SourceState lasting(SourceState state) const override {
     SourceState number{};
-    number.pair.a = header(state).state;
+    number.pair.a = number_of(state);
     return number;
   }
   SourceState renewed(SourceState state) override { return at(state.pair.a); }
 
  private:
   static constexpr int64_t kMostBytes = 64 << 20;
-  static constexpr int64_t kHeader = 16;  // a cache line
+  static constexpr int64_t kTail = 16;   // a cache line
   static constexpr int32_t kBlock = 64;   // rows; they stay where they are
 
-  struct Header {
-    int32_t state;
-    float most;
-  };
-  static const Header& header(SourceState state) { return *reinterpret_cast<const Header*>(state.row - kHeader); }
+  int32_t number_of(SourceState state) const { return *reinterpret_cast<const int32_t*>(links(state.row) + stride_); }
   const float** links(const float* row) const {
     return reinterpret_cast<const float**>(const_cast<float*>(row + stride_));
   }
@@ -80,12 +71,12 @@ class AutomatonReader final : public SourceReader {
   }
   float* row_at(int32_t place) {
     char* const block = blocks_[static_cast<std::size_t>(place / kBlock)].get();
-    return reinterpret_cast<float*>(block + place % kBlock * row_bytes_) + kHeader;
+    return reinterpret_cast<float*>(block + place % kBlock * row_bytes_);
   }
 
   // The state that a label leads to: that of its arc in this state or in the first it falls back to that has one.
   SourceState follow(SourceState state, int32_t label) {
-    const int32_t number = target(header(state).state, label);
+    const int32_t number = target(number_of(state), label);
     const SourceState to = at(number);
     links(state.row)[label] = to.row;
     return to;
@@ -120,7 +111,8 @@ class AutomatonReader final : public SourceReader {
     float most = -kInfinity;
     for (int64_t c = 0; c < classes_; c++)
       if (c != blank_) most = std::max(most, row[c]);
-    *reinterpret_cast<Header*>(row - kHeader) = {state, most};
+    row[blank_] = most;
+    *reinterpret_cast<int32_t*>(links(row) + stride_) = state;
     held_.push_back(state);
     place_.get()[state] = place + 1;
     return row;

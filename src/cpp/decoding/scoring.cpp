@@ -7,12 +7,6 @@
 
 namespace pyseq {
 
-Row SourceReader::follow(const float* from, int32_t label) {
-  SourceState state;
-  state.row = from;
-  return row(next(state, label));
-}
-
 ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width)
     : direct_(false), classes_(classes), blank_(blank), stride_(beam_room(classes)) {
   for (const auto& source : scoring.sources) readers_.push_back(source->reader(classes, blank));
@@ -20,12 +14,11 @@ ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int
   if (direct_) return;
   // Entries enter before those that they displace leave.
   sums_.resize(static_cast<std::size_t>(2 * width * stride_));
-  mosts_.resize(static_cast<std::size_t>(2 * width));
   clear();
 }
 
 void ScoreRows::clear() {
-  free_.resize(mosts_.size());
+  free_.resize(sums_.size() / static_cast<std::size_t>(stride_));
   for (std::size_t i = 0; i < free_.size(); i++) free_[i] = static_cast<int32_t>(free_.size() - 1 - i);
 }
 
@@ -47,9 +40,9 @@ void ScoreRows::leave(const ScoredState& state) {
   if (!direct_) free_.push_back(state.slot);
 }
 
-Row ScoreRows::row(const ScoredState& state) {
+const float* ScoreRows::row(const ScoredState& state) {
   if (direct_) return readers_[0]->row(state.parts[0]);
-  return {&sums_[static_cast<std::size_t>(state.slot * stride_)], mosts_[static_cast<std::size_t>(state.slot)]};
+  return &sums_[static_cast<std::size_t>(state.slot * stride_)];
 }
 
 float ScoreRows::finish(const ScoredState& state) {
@@ -57,8 +50,6 @@ float ScoreRows::finish(const ScoredState& state) {
   for (std::size_t k = 0; k < readers_.size(); k++) sum += readers_[k]->finish(state.parts[k]);
   return sum;
 }
-
-Row ScoreRows::follow(const float* row, int32_t label) { return readers_[0]->follow(row, label); }
 
 ScoredState ScoreRows::state_of(const float* row) {
   ScoredState state;
@@ -70,7 +61,7 @@ ScoredState ScoreRows::state_of(const float* row) {
 void ScoreRows::add_row(int32_t slot, const float* scores) {
   float* sum = &sums_[static_cast<std::size_t>(slot * stride_)];
   for (int64_t c = 0; c < classes_; c++) sum[c] += scores[c];
-  mosts_[static_cast<std::size_t>(slot)] = most_of(sum);
+  set_most(sum);
 }
 
 bool ScoreRows::crowded() const {
@@ -95,21 +86,21 @@ void ScoreRows::fill_slot(ScoredState& state) {
   float* sum = &sums_[static_cast<std::size_t>(state.slot * stride_)];
   std::fill(sum, sum + stride_, 0.0f);
   for (std::size_t k = 0; k < readers_.size(); k++) {
-    const Row row = readers_[k]->row(state.parts[k]);
-    for (int64_t c = 0; c < stride_; c++) sum[c] += row.scores[c];
+    const float* const row = readers_[k]->row(state.parts[k]);
+    for (int64_t c = 0; c < stride_; c++) sum[c] += row[c];
   }
-  mosts_[static_cast<std::size_t>(state.slot)] = most_of(sum);
+  set_most(sum);
 }
 
-// The largest; what belongs to no label is made the least.
-float ScoreRows::most_of(float* scores) const {
+// What belongs to no label is made the least.
+void ScoreRows::set_most(float* scores) const {
   constexpr float kLeast = -std::numeric_limits<float>::infinity();
   std::fill(scores + classes_, scores + stride_, kLeast);
   scores[blank_] = kLeast;
   float most[4] = {kLeast, kLeast, kLeast, kLeast};
   for (int64_t c = 0; c < stride_; c += 4)
     for (int k = 0; k < 4; k++) most[k] = scores[c + k] > most[k] ? scores[c + k] : most[k];
-  return std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
+  scores[blank_] = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
 }
 
 }  // namespace pyseq

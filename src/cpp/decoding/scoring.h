@@ -18,21 +18,18 @@ union SourceState {
   const float* row;
 };
 
-struct Row {
-  const float* scores;  // [beam_room(classes)]
-  float most;           // the largest but the blank's
-};
+// A row: const float* to [beam_room(classes)] scores, in the blank's place the largest of the others. Where rows are
+// states, links stand behind it: [beam_room(classes)] pointers to the rows of the next states, null until asked for.
 
 // What one thread keeps of a source: rows, made when first asked for.
 class SourceReader {
  public:
   virtual ~SourceReader() = default;
   virtual SourceState start() = 0;
-  virtual Row row(SourceState state) = 0;  // good until forget() if rows_are_states(), else until the next call
+  virtual const float* row(SourceState state) = 0;  // good until forget() if rows_are_states(), else until the next call
   virtual SourceState next(SourceState state, int32_t label) = 0;
   virtual float finish(SourceState state) = 0;  // what the end of the sequence adds
-  virtual bool rows_are_states() const { return false; }  // state.row is row(state).scores
-  virtual Row follow(const float* row, int32_t label);    // that of the next state; where rows are states
+  virtual bool rows_are_states() const { return false; }  // state.row is row(state)
   virtual bool crowded() const { return false; }
   // Gives memory back. A state outlives it by way of lasting() before and renewed() after.
   virtual void forget() {}
@@ -70,12 +67,15 @@ class ScoreRows {
   ScoredState start();
   ScoredState enter(const ScoredState& from, int32_t label);
   void leave(const ScoredState& state);
-  Row row(const ScoredState& state);
+  const float* row(const ScoredState& state);
   float finish(const ScoredState& state);
 
   // With a single source whose rows are states, an entry needs nothing but its row.
   bool direct() const { return direct_; }
-  Row follow(const float* row, int32_t label);
+  const float* follow(const float* row, int32_t label) {
+    const float* const known = reinterpret_cast<const float* const*>(row + stride_)[label];
+    return known ? known : readers_[0]->next(state_of(row).parts[0], label).row;
+  }
   static ScoredState state_of(const float* row);
 
   // Adds an external row to the sum for this entry.
@@ -86,13 +86,12 @@ class ScoreRows {
 
  private:
   void fill_slot(ScoredState& state);
-  float most_of(float* scores) const;
+  void set_most(float* scores) const;
 
   bool direct_;
   int64_t classes_, blank_, stride_;
   std::vector<std::unique_ptr<SourceReader>> readers_;
-  std::vector<float> sums_;   // [2 width][stride]
-  std::vector<float> mosts_;  // [2 width]
+  std::vector<float> sums_;  // [2 width][stride]
   std::vector<int32_t> free_;
 };
 

@@ -43,14 +43,12 @@ Search<R>::Search(const SearchSettings& settings, const Scoring& scoring)
       last_(beam_room(settings.width)),
       next_last_(beam_room(settings.width)),
       parent_(settings.width),
-      first_child_(settings.width),
-      next_child_(settings.width),
+      child_(settings.width),
       from_(settings.width),
       extended_by_(settings.width),
       row_(settings.width),
       next_row_(settings.width),
       most_(beam_room(settings.width)),
-      next_most_(beam_room(settings.width)),
       node_(settings.width),
       next_node_(settings.width),
       state_(scoring.any() ? settings.width : 0),
@@ -84,7 +82,7 @@ void Search<R>::start() {
   tree_[0].entry = 0;
   if (scored_) {
     state_[0] = rows_.start();
-    set_row(0, state_[0]);
+    row_[0] = rows_.row(state_[0]);
     if (external_) entered_.push_back({state_[0].slot, -1, -1});
   }
   if (settings_.alignments) {
@@ -114,11 +112,12 @@ void Search<R>::read_frame(const R* logits) {
   p.now = {blank_.data(), label_.data()};
   p.last = last_.data();
   p.parent = parent_.data();
-  p.first_child = first_child_.data();
-  p.next_child = next_child_.data();
+  p.children = children_;
+  p.child = child_.data();
   p.gain = gain_.data();
   p.rows = scored_ ? row_.data() : nullptr;
   p.row_most = scored_ ? most_.data() : nullptr;
+  for (int64_t j = 0; scored_ && j < count_; j++) most_[j] = row_[j][settings_.blank];
   p.next = {next_blank_.data(), next_label_.data()};
   p.from = from_.data();
   p.label = extended_by_.data();
@@ -154,11 +153,11 @@ template <class R>
 void Search<R>::adopt(int64_t count) {
   entered_.clear();
   for (int64_t i = 0; i < count_; i++) tree_[node_[i]].entry = -1;
-  for (int64_t j = 0; j < count; j++) {
-    if (extended_by_[j] < 0) keep(j, from_[j]);
-    else extend(j, from_[j], extended_by_[j]);
-    tree_[next_node_[j]].entry = static_cast<int32_t>(j);
-  }
+  int64_t kept = 0;
+  for (; kept < count && extended_by_[kept] < 0; kept++) keep(kept, from_[kept]);
+  for (int64_t j = kept; j < count; j++) extend(j, from_[j], extended_by_[j]);
+  if (scored_) score(kept, count);
+  for (int64_t j = 0; j < count; j++) tree_[next_node_[j]].entry = static_cast<int32_t>(j);
   if (scored_ && !rows_.direct())
     for (int64_t i = 0; i < count_; i++)
       if (tree_[node_[i]].entry < 0) rows_.leave(state_[i]);
@@ -168,7 +167,6 @@ void Search<R>::adopt(int64_t count) {
   gain_.swap(next_gain_);
   last_.swap(next_last_);
   row_.swap(next_row_);
-  most_.swap(next_most_);
   node_.swap(next_node_);
   state_.swap(next_state_);
   paths_.swap(next_paths_);
@@ -183,7 +181,6 @@ void Search<R>::keep(int64_t j, int64_t from) {
   if (!scored_) return;
   if (!rows_.direct()) next_state_[j] = state_[from];
   next_row_[j] = row_[from];
-  next_most_[j] = most_[from];
 }
 
 template <class R>
@@ -191,38 +188,34 @@ void Search<R>::extend(int64_t j, int64_t from, int32_t label) {
   next_last_[j] = label;
   next_node_[j] = tree_.child(node_[from], label);
   next_gain_[j] = 0;
-  if (!scored_) return;
-  next_gain_[j] = static_cast<R>(row_[from][label]);
-  Row row;
-  if (rows_.direct()) {
-    row = rows_.follow(row_[from], label);
-  } else {
-    next_state_[j] = rows_.enter(state_[from], label);
-    row = rows_.row(next_state_[j]);
-  }
-  next_row_[j] = row.scores;
-  next_most_[j] = row.most;
-  if (external_) entered_.push_back({next_state_[j].slot, state_[from].slot, label});
 }
 
+// What other sources add to entries that are new.
 template <class R>
-void Search<R>::set_row(int64_t j, ScoredState& state) {
-  const Row row = rows_.row(state);
-  row_[j] = row.scores;
-  most_[j] = row.most;
+void Search<R>::score(int64_t first, int64_t end) {
+  for (int64_t j = first; j < end; j++) next_gain_[j] = static_cast<R>(row_[from_[j]][extended_by_[j]]);
+  if (rows_.direct()) {
+    for (int64_t j = first; j < end; j++) next_row_[j] = rows_.follow(row_[from_[j]], extended_by_[j]);
+    return;
+  }
+  for (int64_t j = first; j < end; j++) {
+    const ScoredState& from = state_[from_[j]];
+    next_state_[j] = rows_.enter(from, extended_by_[j]);
+    next_row_[j] = rows_.row(next_state_[j]);
+    if (external_) entered_.push_back({next_state_[j].slot, from.slot, extended_by_[j]});
+  }
 }
 
 // Who is whose parent among the entries.
 template <class R>
 void Search<R>::link() {
-  for (int64_t j = 0; j < count_; j++) first_child_[j] = -1;
+  children_ = 0;
   for (int64_t j = 0; j < count_; j++) {
     const int32_t above = tree_[node_[j]].parent;
     const int32_t parent = above < 0 ? -1 : tree_[above].entry;
     parent_[j] = parent;
-    if (parent < 0) continue;
-    next_child_[j] = first_child_[parent];
-    first_child_[parent] = static_cast<int32_t>(j);
+    child_[children_] = static_cast<int32_t>(j);
+    children_ += parent >= 0;
   }
 }
 
@@ -288,7 +281,7 @@ void Search<R>::tidy() {
     if (rows_.direct())
       for (int64_t i = 0; i < count_; i++) state_[i] = ScoreRows::state_of(row_[i]);
     rows_.forget(state_.data(), count_);
-    for (int64_t i = 0; i < count_; i++) set_row(i, state_[i]);
+    for (int64_t i = 0; i < count_; i++) row_[i] = rows_.row(state_[i]);
   }
 }
 
@@ -296,7 +289,7 @@ template <class R>
 void Search<R>::add_row(int32_t slot, const float* scores) {
   rows_.add_row(slot, scores);
   for (int64_t i = 0; i < count_; i++)
-    if (state_[i].slot == slot) set_row(i, state_[i]);
+    if (state_[i].slot == slot) row_[i] = rows_.row(state_[i]);
 }
 
 template <class R>

@@ -78,8 +78,8 @@ class Search {
   void adopt(int64_t count);
   void keep(int64_t j, int64_t from);
   void extend(int64_t j, int64_t from, int32_t label);
+  void score(int64_t first, int64_t end);
   void link();
-  void set_row(int64_t j, ScoredState& state);
   ScoredState state_of(int64_t entry) const;
   void follow_paths(int64_t count, const R* logits, R log_denominator);
   Path arriving(int64_t parent, bool repeats, double gain, double log_prob);
@@ -89,12 +89,12 @@ class Search {
   SearchSettings settings_;
   bool scored_, external_;
   ScoreRows rows_;
-  int64_t count_ = 0, frames_ = 0;
+  int64_t count_ = 0, children_ = 0, frames_ = 0;
   double offset_ = 0;  // of the scores of the beam
   Aligned<R> blank_, label_, next_blank_, next_label_, gain_, next_gain_;
-  Aligned<int32_t> last_, next_last_, parent_, first_child_, next_child_, from_, extended_by_;
+  Aligned<int32_t> last_, next_last_, parent_, child_, from_, extended_by_;
   Aligned<const float*> row_, next_row_;
-  Aligned<float> most_, next_most_;
+  Aligned<float> most_;
   Aligned<int32_t> node_, next_node_;
   Aligned<ScoredState> state_, next_state_;
   Aligned<Paths> paths_, next_paths_;

@@ -36,7 +36,7 @@ class WordReader : public SourceReader {
 
   SourceState start() override { return state_of(model_.start(), 0); }
 
-  Row row(SourceState state) override {
+  const float* row(SourceState state) override {
     std::fill(row_.begin(), row_.end(), 0.0f);
     if (state.pair.b != Spelling::kOff) {
       const std::vector<int32_t>& next = steps(state.pair.b);
@@ -46,7 +46,8 @@ class WordReader : public SourceReader {
     }
     row_[static_cast<std::size_t>(s_.delimiter_)] = at_end(state);
     row_[static_cast<std::size_t>(blank_)] = -std::numeric_limits<float>::infinity();
-    return {row_.data(), *std::max_element(row_.begin(), row_.begin() + classes_)};
+    row_[static_cast<std::size_t>(blank_)] = *std::max_element(row_.begin(), row_.begin() + classes_);
+    return row_.data();
   }
 
   SourceState next(SourceState state, int32_t label) override {
