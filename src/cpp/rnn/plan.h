@@ -81,8 +81,8 @@ Shape shape_of(const RnnProblem& p, int q) {
     s.steps = max_of(s.steps, p.lengths[b]);
     s.frames += p.lengths[b];
   }
-  constexpr int64_t parts = C::Operand::parts;  // the more of them, the fewer frames
-  const int64_t fit = kChunkBytes / (s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) * parts);
+  constexpr int64_t parts = C::Operand::parts * (C::scheme == Scheme::kNormalised ? 2 : 1);  // the wider, the fewer frames
+  const int64_t fit = kChunkBytes / (s.blocks * s.frame_size * static_cast<int64_t>(sizeof(R)) * C::Operand::parts);
   const int64_t wanted = max_of(kFewestChunkFrames / parts, min_of(kMostChunkFrames / parts, fit));
   s.chunk_steps = max_of<int64_t>(1, wanted / max_of<int64_t>(1, p.batch));
   if (C::Operand::tiled) s.chunk_steps = round_up(s.chunk_steps, 2);  // they go in pairs
