@@ -286,10 +286,6 @@ void look_input_up(const ForwardContext<C, R, Q>& context, const Chunk& chunk, c
   });
 }
 
-// Of a normalised cell, whose product of x is never part of a step: frames whose sums L2 still holds when a step reads
-// them, and enough to fill tiles. A whole chunk at once made a forward pass at 256 units 10 % slower.
-constexpr int64_t kPieceFrames = 64;
-
 // A thread's part of what all read: packed weights, and states before the first step.
 template <class C, class R, int Q>
 void prepare_forward(const ForwardContext<C, R, Q>& context, int thread, int threads) {
@@ -337,8 +333,7 @@ void forward_thread(void* p, int thread, int threads) {
   Row<R>* rows = work.rows + thread * work.row_room;
   const int64_t step_x = s.reverse ? -context.args.x_stride : context.args.x_stride;
   const int64_t step_y = s.reverse ? -context.args.y_stride : context.args.y_stride;
-  const bool in_pieces = C::scheme == Scheme::kNormalised && context.args.problem.table == InputTable::kNone;
-  const int64_t piece = max_of<int64_t>(1, kPieceFrames / max_of<int64_t>(1, s.batch));
+  const InputTable table = context.args.problem.table;
   prepare_forward(context, thread, threads);
   if constexpr (tiled<C>) start_tiles(context, share);
   work.barrier->wait(threads);
@@ -347,13 +342,12 @@ void forward_thread(void* p, int thread, int threads) {
     const Chunk& chunk = plan.chunks[c];
     // Without a tape all chunks lie in one place, each spaced by its own frames: the last one must be done with.
     if (c > 0 && context.slots && !context.keeps_tape) work.barrier->wait(threads);
-    if (context.args.problem.table == InputTable::kRead) look_input_up(context, chunk, share, rows);
-    else if (!work.fused && !in_pieces) input_of_steps(context, chunk, chunk.first_step, chunk.end_step, share, rows);
-    if (context.args.problem.table == InputTable::kFilled) break;
+    if (table == InputTable::kRead) look_input_up(context, chunk, share, rows);
     R* base = context.slots ? context.slots + (context.keeps_tape ? chunk.base * s.blocks * s.frame_size : 0) : nullptr;
     for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
-      if (in_pieces && (t - chunk.first_step) % piece == 0)
-        input_of_steps(context, chunk, t, min_of(t + piece, chunk.end_step), share, rows);
+      if (table != InputTable::kRead && !work.fused && (t - chunk.first_step) % s.input_steps == 0)
+        input_of_steps(context, chunk, t, min_of(t + s.input_steps, chunk.end_step), share, rows);
+      if (table == InputTable::kFilled) break;
       const int64_t n = share.count(plan.active[t]);
       for (int64_t j = 0; j < n; j++) {
         const int64_t row = share.row + j * share.row_step;
@@ -377,7 +371,7 @@ void forward_thread(void* p, int thread, int threads) {
     }
   }
   if constexpr (tiled<C>) end_tiles(context);
-  if (context.args.problem.table == InputTable::kFilled) return;
+  if (table == InputTable::kFilled) return;
   if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(threads);
   // Final states. All of a row's blocks are this thread's, or all threads are past the last barrier.
   if (share.barriers && thread != 0) return;

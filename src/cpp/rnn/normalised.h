@@ -39,8 +39,8 @@ PYSEQ_INLINE Vec<R> normal_of(Vec<R> v, const R* stats) {
   return fma(v, splat(stats[1]), splat(stats[0]));
 }
 
-// - mean / deviation and 1 / deviation of N rows, each V vectors a block, `stride` apart, in one pass: both of the differences from
-// one of the row's numbers, which is as near to the mean as any, so that the squares do not cancel.
+// - mean / deviation and 1 / deviation of N rows, each V vectors a block, `stride` apart, in one pass: both of the
+// differences from one of the row's numbers, which is as near to the mean as any, so that the squares do not cancel.
 template <int V, class R, int N>
 PYSEQ_TILE void row_moments(const R* const (&p)[N], int64_t stride, int64_t units, R* const (&result)[N]) {
   constexpr int W = kLanes<R>;
@@ -183,8 +183,8 @@ void normalised_step(const ForwardContext<C, R, Q>& x, const Row<R>* rows, int64
     NormalisedForward<R> group[N];
     for (int i = 0; i < N; i++) {
       const int64_t row = share.row + (first + i) * share.row_step;
-      group[i] = {rows + first + i, x.keeps_tape ? x.tape.stats + (work.plan.offset[t] + row) * kRowStats : work.scratch.stats + row * kRowStats,
-                  work.scratch.between + row * s.padded};
+      R* stats = x.keeps_tape ? x.tape.stats + work.plan.offset[t] * kRowStats : work.scratch.stats;
+      group[i] = {rows + first + i, stats + row * kRowStats, work.scratch.between + row * s.padded};
     }
     const auto sum = [&](auto vectors, int64_t stride, int statistic, auto&& place) {
       const R* p[N];
