@@ -33,6 +33,19 @@ PYSEQ_INLINE Vec<R> first_lanes_of(R s, int n) {
   return load(lanes);
 }
 
+// sums[i] <- v[i] summed over its lanes, in that order.
+template <class R, int M>
+PYSEQ_INLINE void sum_each(const Vec<R> (&v)[M], R (&sums)[M]) {
+  constexpr int W = kLanes<R>;
+  PYSEQ_UNROLL for (int first = 0; first < M; first += W) {
+    Vec<R> r[W];
+    PYSEQ_UNROLL for (int i = 0; i < W; i++) r[i] = first + i < M ? v[first + i < M ? first + i : 0] : Vec<R>{};
+    const Vec<R> total = reduce_each(r, [](Vec<R> a, Vec<R> b) { return a + b; });
+    PYSEQ_UNROLL for (int i = 0; i < W; i++)
+      if (first + i < M) sums[first + i] = total[i];
+  }
+}
+
 // v normalised, by two numbers that `row_moments` leaves.
 template <class R>
 PYSEQ_INLINE Vec<R> normal_of(Vec<R> v, const R* stats) {

@@ -123,18 +123,6 @@ PYSEQ_INLINE V reduce_each(V (&r)[W], F join) {
   if constexpr (2 * S < W) return reduce_each<2 * S>(r, join);
   else return r[0];
 }
-// sums[i] <- v[i] summed over its lanes, in that order.
-template <class R, int M>
-PYSEQ_INLINE void sum_each(const Vec<R> (&v)[M], R (&sums)[M]) {
-  constexpr int W = kLanes<R>;
-  PYSEQ_UNROLL for (int first = 0; first < M; first += W) {
-    Vec<R> r[W];
-    PYSEQ_UNROLL for (int i = 0; i < W; i++) r[i] = first + i < M ? v[first + i < M ? first + i : 0] : Vec<R>{};
-    const Vec<R> total = reduce_each(r, [](Vec<R> a, Vec<R> b) { return a + b; });
-    PYSEQ_UNROLL for (int i = 0; i < W; i++)
-      if (first + i < M) sums[first + i] = total[i];
-  }
-}
 
 // --------------------------------------------------------------------------------------------------- masks
 
