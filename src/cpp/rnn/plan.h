@@ -91,7 +91,8 @@ Shape shape_of(const RnnProblem& p, int q) {
   const int64_t wanted = max_of(kFewestChunkFrames / parts, min_of(kMostChunkFrames / parts, fit));
   s.chunk_steps = max_of<int64_t>(1, wanted / max_of<int64_t>(1, p.batch));
   if (C::Operand::tiled) s.chunk_steps = round_up(s.chunk_steps, 2);  // they go in pairs
-  s.input_steps = C::scheme == Scheme::kNormalised ? max_of<int64_t>(1, kAheadFrames / max_of<int64_t>(1, p.batch)) : s.chunk_steps;
+  s.input_steps = s.chunk_steps;
+  if (C::scheme == Scheme::kNormalised) s.input_steps = max_of<int64_t>(1, kAheadFrames / max_of<int64_t>(1, p.batch));
   s.chunks = ceil_div(s.steps, s.chunk_steps);
   s.chunk_frames = min_of(s.chunk_steps, s.steps) * p.batch;
   return s;

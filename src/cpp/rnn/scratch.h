@@ -39,7 +39,9 @@ void copy_extra(R* dst, const RnnWeights<R>& w, const Shape& s) {
   for (int e = 0; e < extra_rows<C>; e++)
     for (int64_t i = 0; i < s.padded; i++) {
       const int64_t gate = (e - C::extras) * s.hidden + i;
-      dst[extra_at<C, R>(e, i / W) + i % W] = i >= s.hidden ? R(0) : e < C::extras ? w.extra[e * s.hidden + i] : w.bias_ih[gate] + w.bias_hh[gate];
+      dst[extra_at<C, R>(e, i / W) + i % W] = i >= s.hidden   ? R(0)
+                                              : e < C::extras ? w.extra[e * s.hidden + i]
+                                                              : w.bias_ih[gate] + w.bias_hh[gate];
     }
 }
 
