@@ -31,13 +31,13 @@ PYSEQ_INLINE void cell_backward(const BackwardScratch<C, R>& scratch, const Shap
     Vec<R> e[C::extras][Q], de[C::extras][Q];
     R* sums = scratch.sums + row * C::extras * s.padded;
     PYSEQ_UNROLL for (int k = 0; k < C::extras * Q; k++) {
-      const int64_t i = k / Q * s.padded + unit + k % Q * kLanes<R>;
+      const int64_t i = extra_at<C, R>(k / Q, unit / kLanes<R> + k % Q);
       e[k / Q][k % Q] = load(scratch.extra + i);
       de[k / Q][k % Q] = load(sums + i);
     }
     C::backward(a..., e, de);
     PYSEQ_UNROLL for (int k = 0; k < C::extras * Q; k++)
-      store(sums + k / Q * s.padded + unit + k % Q * kLanes<R>, de[k / Q][k % Q]);
+      store(sums + extra_at<C, R>(k / Q, unit / kLanes<R> + k % Q), de[k / Q][k % Q]);
   } else {
     (void)scratch, (void)s, (void)row, (void)unit;
     C::backward(a...);

@@ -168,7 +168,7 @@ PYSEQ_INLINE void finish_tile(const ForwardContext<C, R, Q>& context, const Row<
     Vec<R> e[NB][C::extras][Q];
     PYSEQ_UNROLL for (int k = 0; k < NB * C::extras * Q; k++)
       e[k / Q / C::extras][k / Q % C::extras][k % Q] =
-          load(work.scratch.extra + k / Q % C::extras * s.padded + unit + (k / Q / C::extras * Q + k % Q) * W);
+          load(work.scratch.extra + extra_at<C, R>(k / Q % C::extras, (u + k / Q / C::extras) * Q + k % Q));
     C::forward(acc, before, c_before, c, h, e);
   } else {
     C::forward(acc, before, c_before, c, h);
@@ -237,29 +237,30 @@ PYSEQ_TILE void input_tile(const R* bias, const R* weights, int64_t inputs, cons
     PYSEQ_UNROLL for (int j = 0; j < S; j++) store(slots[i] + block_offset + j * W, acc[i][j]);
 }
 
-// f(x, slots) for a thread's frames of a chunk, step by step.
+// f(x, slots) for a thread's frames of a chunk's steps [first, end), step by step. The rows are at the first of them.
 template <class C, class R, int Q, class F>
-PYSEQ_INLINE void frames_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, const Share& share,
-                                  const Row<R>* rows, const F& f) {
+PYSEQ_INLINE void frames_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, int64_t first, int64_t end,
+                                  const Share& share, const Row<R>* rows, const F& f) {
   const Plan& plan = context.work.plan;
   const int64_t step_x = plan.shape.reverse ? -context.args.x_stride : context.args.x_stride;
   R* base = context.slots + (context.keeps_tape ? chunk.base * plan.shape.blocks * plan.shape.frame_size : 0);
-  for (int64_t t = chunk.first_step; t < chunk.end_step; t++) {
+  for (int64_t t = first; t < end; t++) {
     const int64_t frame = plan.offset[t] - plan.offset[chunk.first_step];
     for (int64_t j = 0; j < share.count(plan.active[t]); j++)
-      f(rows[j].x + (t - chunk.first_step) * step_x, base + (frame + share.row + j * share.row_step) * plan.shape.frame_size);
+      f(rows[j].x + (t - first) * step_x, base + (frame + share.row + j * share.row_step) * plan.shape.frame_size);
   }
 }
 
-// The product of x over a thread's frames of a chunk, each weight block read once.
+// The product of x over a thread's frames of steps of a chunk, each weight block read once.
 template <class C, class R, int Q>
-void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, const Share& share, const Row<R>* rows) {
+void input_of_steps(const ForwardContext<C, R, Q>& context, const Chunk& chunk, int64_t first_step, int64_t end_step,
+                    const Share& share, const Row<R>* rows) {
   const auto& work = context.work;
   const Plan& plan = work.plan;
   const R** x = work.chunk_x + share.thread * work.frame_room;
   R** slots = work.chunk_slots + share.thread * work.frame_room;
   int64_t n = 0;
-  frames_of_chunk(context, chunk, share, rows, [&](const R* frame, R* slots_of_frame) {
+  frames_of_chunk(context, chunk, first_step, end_step, share, rows, [&](const R* frame, R* slots_of_frame) {
     x[n] = work.operands.of_x(share.thread, n, frame);
     slots[n++] = slots_of_frame;
   });
@@ -278,7 +279,7 @@ void input_of_chunk(const ForwardContext<C, R, Q>& context, const Chunk& chunk, 
 template <class C, class R, int Q>
 void look_input_up(const ForwardContext<C, R, Q>& context, const Chunk& chunk, const Share& share, const Row<R>* rows) {
   const int64_t size = context.work.plan.shape.frame_size, block = block_stride(context.args.table_rows) * size;
-  frames_of_chunk(context, chunk, share, rows, [&](const R* x, R* slots) {
+  frames_of_chunk(context, chunk, chunk.first_step, chunk.end_step, share, rows, [&](const R* x, R* slots) {
     const R* sums = context.args.table + static_cast<int64_t>(*x) * size;
     for (int64_t u = share.first_block; u < share.end_block; u++)
       memcpy(slots + u * chunk.stride * size, sums + u * block, C::slots * kLanes<R> * sizeof(R));
@@ -332,6 +333,7 @@ void forward_thread(void* p, int thread, int threads) {
   Row<R>* rows = work.rows + thread * work.row_room;
   const int64_t step_x = s.reverse ? -context.args.x_stride : context.args.x_stride;
   const int64_t step_y = s.reverse ? -context.args.y_stride : context.args.y_stride;
+  const InputTable table = context.args.problem.table;
   prepare_forward(context, thread, threads);
   work.barrier->wait(threads);
   bool goes_on = stays(*work.barrier, share, s);
@@ -343,12 +345,12 @@ void forward_thread(void* p, int thread, int threads) {
     const Chunk& chunk = plan.chunks[c];
     // Without a tape all chunks lie in one place, each spaced by its own frames: the last one must be done with.
     if (c > 0 && context.slots && !context.keeps_tape) work.barrier->wait(share.threads);
-    if (context.args.problem.table == InputTable::kRead) look_input_up(context, chunk, share, rows);
-    else if (!work.fused) input_of_chunk(context, chunk, share, rows);
-    if (context.args.problem.table == InputTable::kFilled) break;
-    if constexpr (C::scheme == Scheme::kNormalised) normalise_input(context, chunk, share);
+    if (table == InputTable::kRead) look_input_up(context, chunk, share, rows);
     R* base = context.slots ? context.slots + (context.keeps_tape ? chunk.base * s.blocks * s.frame_size : 0) : nullptr;
     for (int64_t t = chunk.first_step; t < chunk.end_step && goes_on; t++) {
+      if (table != InputTable::kRead && !work.fused && (t - chunk.first_step) % s.input_steps == 0)
+        input_of_steps(context, chunk, t, min_of(t + s.input_steps, chunk.end_step), share, rows);
+      if (table == InputTable::kFilled) break;
       const int64_t n = share.count(plan.active[t]);
       for (int64_t j = 0; j < n; j++) {
         const int64_t row = share.row + j * share.row_step;
@@ -375,7 +377,7 @@ void forward_thread(void* p, int thread, int threads) {
     }
   }
   if constexpr (tiled<C>) end_tiles(context);
-  if (!goes_on || context.args.problem.table == InputTable::kFilled) return;
+  if (!goes_on || table == InputTable::kFilled) return;
   if (share.barriers && C::scheme == Scheme::kLinear) work.barrier->wait(share.threads);
   // Final states. All of a row's blocks are this thread's, or all threads are past the last barrier.
   if (share.barriers && thread != 0) return;

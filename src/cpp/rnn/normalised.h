@@ -2,8 +2,8 @@
 //
 //   N(v) = (v - mean v) / sqrt(mean (v - mean v)^2 + 1e-5)
 //
-// over the G gates' sums of x, over those of h', and over c. The product of x, and its N, run ahead over a chunk of
-// frames. A row's statistics are summed block by block, then over the lanes: one order for any tile and threads.
+// over the G gates' sums of x, over those of h', and over c. The product of x runs ahead over a chunk of frames. A row's
+// statistics are summed block by block, then over the lanes: one order for any tile and threads.
 //
 //   gate<N>(a, c_prev, c)                   a: gain_x N(x) + gain_h N(h') + bias of the G gates, activated on return
 //   output<N>(v, o, h)                      v: gain_c N(c) + bias_c
@@ -14,12 +14,16 @@
 #pragma once
 
 #include "rnn/masks.h"
+#include "simd/lanes.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
 namespace {
 
 constexpr double kNormEpsilon = 1e-5;
+
+PYSEQ_INLINE float square_root(float v) { return __builtin_sqrtf(v); }
+PYSEQ_INLINE double square_root(double v) { return __builtin_sqrt(v); }
 
 // `s` in the first n lanes, else 0.
 template <class R>
@@ -29,64 +33,54 @@ PYSEQ_INLINE Vec<R> first_lanes_of(R s, int n) {
   return load(lanes);
 }
 
-// Mean and 1 / deviation of V vectors a block, `stride` apart, in one pass: both of the differences from one of the
-// numbers, which is as near to the mean as any, so that the squares do not cancel.
-template <class R>
-struct Moments {
-  R mean, scale;
-};
-template <int V, class R>
-PYSEQ_INLINE Moments<R> moments(const R* p, int64_t stride, int64_t units) {
+// sums[i] <- v[i] summed over its lanes, in that order.
+template <class R, int M>
+PYSEQ_INLINE void sum_each(const Vec<R> (&v)[M], R (&sums)[M]) {
   constexpr int W = kLanes<R>;
-  const R shift = p[0], count = static_cast<R>(units * V);
-  Vec<R> sum[V] = {}, squares[V] = {};
-  const auto add = [&](const R* q, auto&& take, Vec<R> from) {
-    PYSEQ_UNROLL for (int v = 0; v < V; v++) {
-      const Vec<R> d = take(q + v * W) - from;
-      sum[v] += d;
-      squares[v] = fma(d, d, squares[v]);
+  PYSEQ_UNROLL for (int first = 0; first < M; first += W) {
+    Vec<R> r[W];
+    PYSEQ_UNROLL for (int i = 0; i < W; i++) r[i] = first + i < M ? v[first + i < M ? first + i : 0] : Vec<R>{};
+    const Vec<R> total = reduce_each(r, [](Vec<R> a, Vec<R> b) { return a + b; });
+    PYSEQ_UNROLL for (int i = 0; i < W; i++)
+      if (first + i < M) sums[first + i] = total[i];
+  }
+}
+
+// v normalised, by two numbers that `row_moments` leaves.
+template <class R>
+PYSEQ_INLINE Vec<R> normal_of(Vec<R> v, const R* stats) {
+  return fma(v, splat(stats[1]), splat(stats[0]));
+}
+
+// - mean / deviation and 1 / deviation of N rows, each V vectors a block, `stride` apart, in one pass: both of the
+// differences from one of the row's numbers, which is as near to the mean as any, so that the squares do not cancel.
+template <int V, class R, int N>
+PYSEQ_TILE void row_moments(const R* const (&p)[N], int64_t stride, int64_t units, R* const (&result)[N]) {
+  constexpr int W = kLanes<R>;
+  Vec<R> sums[2 * N] = {};
+  const auto add = [&](int64_t block, auto&& take, auto&& shift) {
+    PYSEQ_UNROLL for (int n = 0; n < N; n++) {
+      const Vec<R> from = shift(p[n][0]);
+      PYSEQ_UNROLL for (int v = 0; v < V; v++) {
+        const Vec<R> d = take(p[n] + block * stride + v * W) - from;
+        sums[2 * n] += d;
+        sums[2 * n + 1] = fma(d, d, sums[2 * n + 1]);
+      }
     }
   };
   const int64_t whole = units / W;
-  for (int64_t b = 0; b < whole; b++) add(p + b * stride, [](const R* q) { return load(q); }, splat(shift));
+  for (int64_t b = 0; b < whole; b++)
+    add(b, [](const R* q) { return load(q); }, [](R s) { return splat(s); });
   if (const int lanes = static_cast<int>(units % W))
-    add(p + whole * stride, [&](const R* q) { return load_n(q, lanes); }, first_lanes_of(shift, lanes));
-  PYSEQ_UNROLL for (int v = 1; v < V; v++) {
-    sum[0] += sum[v];
-    squares[0] += squares[v];
+    add(whole, [&](const R* q) { return load_n(q, lanes); }, [&](R s) { return first_lanes_of(s, lanes); });
+  R total[2 * N];
+  sum_each(sums, total);
+  const R share = R(1) / static_cast<R>(units * V);
+  PYSEQ_UNROLL for (int n = 0; n < N; n++) {
+    const R mean = total[2 * n] * share, variance = total[2 * n + 1] * share - mean * mean;
+    result[n][1] = R(1) / square_root(max_of(variance, R(0)) + R(kNormEpsilon));
+    result[n][0] = -(p[n][0] + mean) * result[n][1];
   }
-  const R mean = sum_tree<R>(sum[0]) / count, variance = sum_tree<R>(squares[0]) / count - mean * mean;
-  return {shift + mean, R(1) / static_cast<R>(__builtin_sqrt(max_of(variance, R(0)) + R(kNormEpsilon)))};
-}
-
-// Rows of a step whose statistics a share sums: its own, or a part of all where threads split the units.
-template <class F>
-PYSEQ_INLINE void rows_to_sum(const Share& share, int64_t n, const F& f) {
-  const int64_t step = share.barriers ? share.threads : 1;
-  for (int64_t j = share.barriers ? share.thread : 0; j < n; j += step) f(j, share.row + j * share.row_step);
-}
-
-// N of the x sums of a share's frames of a chunk.
-template <class C, class R, int Q>
-void normalise_input(const ForwardContext<C, R, Q>& x, const Chunk& chunk, const Share& share) {
-  constexpr int W = kLanes<R>;
-  const Plan& plan = x.work.plan;
-  const Shape& s = plan.shape;
-  const int64_t block_slots = chunk.stride * s.frame_size;
-  R* base = x.slots + (x.keeps_tape ? chunk.base * s.blocks * s.frame_size : 0);
-  meet(x.work.barrier, share);
-  for (int64_t t = chunk.first_step; t < chunk.end_step; t++)
-    rows_to_sum(share, share.count(plan.active[t]), [&](int64_t, int64_t row) {
-      R* slots = base + (plan.offset[t] - plan.offset[chunk.first_step] + row) * s.frame_size + C::x_first * W;
-      const Moments<R> m = moments<C::x_slots>(slots, block_slots, s.hidden);
-      for (int64_t u = 0; u < s.blocks; u++)
-        PYSEQ_UNROLL for (int v = 0; v < C::x_slots; v++) {
-          R* p = slots + u * block_slots + v * W;
-          store(p, (load(p) - m.mean) * m.scale);
-        }
-      if (x.keeps_tape) x.tape.stats[(plan.offset[t] + row) * kRowStats + kScaleX] = m.scale;
-    });
-  meet(x.work.barrier, share);
 }
 
 template <class C, class R, int Q, int MR>
@@ -102,103 +96,125 @@ PYSEQ_TILE void recurrent_sums(const ForwardContext<C, R, Q>& x, const Row<R>* r
     PYSEQ_UNROLL for (int j = 0; j < S; j++) store(rows[i].slots + u * block_slots + (C::h_first + j) * W, acc[i][j]);
 }
 
-// Gates of N rows of a block, from normalised sums.
-template <class C, class R, int N>
-PYSEQ_INLINE void gate_sums(const R* extra, int64_t padded, int64_t i, const R* const (&slots)[N], Vec<R> (&a)[N][C::gates]) {
+// Gates of N rows of a block from the normalised sums of_x(n, g) and of_h(n, g).
+template <class C, class R, int N, class X, class H>
+PYSEQ_INLINE void gate_sums(const R* extra, int64_t u, const X& of_x, const H& of_h, Vec<R> (&a)[N][C::gates]) {
   constexpr int W = kLanes<R>, G = C::gates;
+  const R* p = extra + extra_at<C, R>(0, u);
   PYSEQ_UNROLL for (int n = 0; n < N; n++)
     PYSEQ_UNROLL for (int g = 0; g < G; g++) {
-      const Vec<R> of_x = load(slots[n] + (C::x_first + g) * W), of_h = load(slots[n] + (C::h_first + g) * W);
-      const Vec<R> bias = load(extra + (C::extras + g) * padded + i);
-      a[n][g] = fma(load(extra + (G + g) * padded + i), of_h, fma(load(extra + g * padded + i), of_x, bias));
+      const Vec<R> sum = fma(load(p + g * W), of_x(n, g), load(p + (C::extras + g) * W));
+      a[n][g] = fma(load(p + (G + g) * W), of_h(n, g), sum);
     }
 }
 
+// A row at a step; its statistics, and its output gate.
+template <class R>
+struct NormalisedForward {
+  const Row<R>* row;
+  R *stats, *o;
+};
+
+// f(first, Int<rows>, pass) over n rows of a share, a few at a time. The passes 0, 1 .. P - 1 of a group of rows follow
+// each other at once, in one call; where threads split the units, each is a call of its own for every group, and threads
+// meet between them. There, sums over all units are one thread's of them all.
+struct Pass {
+  int only;   // or -1: all
+  bool sums_here;
+  bool is(int p) const { return only < 0 || only == p; }
+  bool sums(int p) const { return only < 0 || (only == p && sums_here); }
+};
+constexpr int kGroupRows = 4, kGateRows = kAccumulators / 12;  // of them, those whose gates are in flight together
+template <int P, class F>
+PYSEQ_INLINE void passes_over_rows(Barrier* barrier, const Share& share, int64_t n, const F& f) {
+  for (int p = share.barriers ? 0 : -1; p < (share.barriers ? P : 0); p++) {
+    if (p > 0) barrier->wait(share.threads);
+    int64_t group = 0;
+    row_blocks<kGroupRows>(n, [&](int64_t first, auto mr) {
+      f(first, mr, Pass{p, group++ % share.threads == share.thread});
+    });
+  }
+}
+
+// Gates and c of N rows, over blocks [first, end). Backward finds the normalised sums in the place of the sums.
 template <class C, class R, int Q, int N>
-PYSEQ_TILE void gate_tile(const ForwardContext<C, R, Q>& x, const Row<R>* rows, R* const* stats, R* const* o, int64_t u,
+PYSEQ_TILE void gate_tile(const ForwardContext<C, R, Q>& x, const NormalisedForward<R>* rows, int64_t first, int64_t end,
                           int64_t block_slots) {
   constexpr int W = kLanes<R>, G = C::gates;
-  const auto& scratch = x.work.scratch;
-  const R* slots[N];
-  Vec<R> a[N][G], c_prev[N], c[N];
-  PYSEQ_UNROLL for (int n = 0; n < N; n++) {
-    R* block = rows[n].slots + u * block_slots;
-    PYSEQ_UNROLL for (int g = 0; g < G; g++) {
-      R* p = block + (C::h_first + g) * W;
-      store(p, (load(p) - stats[n][kMeanH]) * stats[n][kScaleH]);
+  for (int64_t u = first; u < end; u++) {
+    Vec<R> a[N][G], c_prev[N], c[N];
+    const auto normal = [&](int n, int slot, int mean) {
+      R* p = rows[n].row->slots + u * block_slots + slot * W;
+      const Vec<R> v = normal_of(load(p), rows[n].stats + mean);
+      store(p, v);
+      return v;
+    };
+    gate_sums<C, R, N>(x.work.scratch.extra, u, [&](int n, int g) { return normal(n, C::x_first + g, kShiftX); },
+                       [&](int n, int g) { return normal(n, C::h_first + g, kShiftH); }, a);
+    PYSEQ_UNROLL for (int n = 0; n < N; n++) c_prev[n] = load(rows[n].row->c_prev + u * W);
+    C::gate(a, c_prev, c);
+    PYSEQ_UNROLL for (int n = 0; n < N; n++) {
+      store(rows[n].row->c + u * W, c[n]);
+      store(rows[n].o + u * W, a[n][G - 1]);
     }
-    slots[n] = block;
-    c_prev[n] = load(rows[n].c_prev + u * W);
-  }
-  gate_sums<C, R, N>(scratch.extra, x.work.plan.shape.padded, u * W, slots, a);
-  C::gate(a, c_prev, c);
-  PYSEQ_UNROLL for (int n = 0; n < N; n++) {
-    store(rows[n].c + u * W, c[n]);
-    store(o[n] + u * W, a[n][G - 1]);
   }
 }
 
 template <class C, class R, int Q, int N>
-PYSEQ_TILE void output_tile(const ForwardContext<C, R, Q>& x, const Row<R>* rows, R* const* stats, R* const* o, int64_t u) {
+PYSEQ_TILE void output_tile(const ForwardContext<C, R, Q>& x, const NormalisedForward<R> (&rows)[N], int64_t first, int64_t end) {
   constexpr int W = kLanes<R>, G = C::gates;
   const Shape& s = x.work.plan.shape;
-  const R* extra = x.work.scratch.extra + u * W;
-  Vec<R> v[N][1], og[N], h[N];
-  PYSEQ_UNROLL for (int n = 0; n < N; n++) {
-    const Vec<R> normal = (load(rows[n].c + u * W) - stats[n][kMeanC]) * stats[n][kScaleC];
-    v[n][0] = fma(load(extra + 2 * G * s.padded), normal, load(extra + (2 * G + 1) * s.padded));
-    og[n] = load(o[n] + u * W);
+  for (int64_t u = first; u < end; u++) {
+    const R* extra = x.work.scratch.extra + extra_at<C, R>(2 * G, u);
+    Vec<R> v[N][1], og[N], h[N];
+    PYSEQ_UNROLL for (int n = 0; n < N; n++) {
+      const Vec<R> normal = normal_of(load(rows[n].row->c + u * W), rows[n].stats + kShiftC);
+      v[n][0] = fma(load(extra), normal, load(extra + W));
+      og[n] = load(rows[n].o + u * W);
+    }
+    C::output(v, og, h);
+    PYSEQ_UNROLL for (int n = 0; n < N; n++) store_up_to(rows[n].row->y + u * W, h[n], s.hidden - u * W);
   }
-  C::output(v, og, h);
-  PYSEQ_UNROLL for (int n = 0; n < N; n++) store_up_to(rows[n].y + u * W, h[n], s.hidden - u * W);
 }
 
+// The passes of a step after its products go over a few rows at a time, which the nearest cache holds; where threads
+// split the units, each over all rows, with a meeting between them.
 template <class C, class R, int Q>
 void normalised_step(const ForwardContext<C, R, Q>& x, const Row<R>* rows, int64_t n, const Share& share, int64_t t,
                      int64_t block_slots) {
   static_assert(Q == 1, "a block is one vector of units");
-  constexpr int kGateRows = kAccumulators / 6, kOutputRows = 6;  // enough activations in flight
+  constexpr int W = kLanes<R>;
   const auto& work = x.work;
   const Shape& s = work.plan.shape;
-  const auto stats = [&](int64_t row) {
-    return x.keeps_tape ? x.tape.stats + (work.plan.offset[t] + row) * kRowStats : work.scratch.stats + row * kRowStats;
-  };
-  const auto tiles = [&](auto most, const auto& tile) {
-    for (int64_t u = share.first_block; u < share.end_block; u++)
-      row_blocks<decltype(most)::value>(n, [&](int64_t first, auto mr) {
-        constexpr int MR = decltype(mr)::value;
-        R *row_stats[MR], *o[MR];
-        PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
-          const int64_t row = share.row + (first + i) * share.row_step;
-          row_stats[i] = stats(row);
-          o[i] = work.scratch.between + row * s.padded;
-        }
-        tile(mr, rows + first, row_stats, o, u);
-      });
-  };
   for (int64_t u = share.first_block; u < share.end_block; u++)
     row_blocks<tile_rows(C::h_slots)>(n, [&](int64_t first, auto mr) {
       recurrent_sums<C, R, Q, decltype(mr)::value>(x, rows + first, u, block_slots);
     });
   meet(work.barrier, share);
-  rows_to_sum(share, n, [&](int64_t j, int64_t row) {
-    const Moments<R> m = moments<C::h_slots>(rows[j].slots + C::h_first * kLanes<R>, block_slots, s.hidden);
-    stats(row)[kMeanH] = m.mean;
-    stats(row)[kScaleH] = m.scale;
-  });
-  meet(work.barrier, share);
-  tiles(Int<kGateRows>{}, [&](auto mr, const Row<R>* r, R* const* st, R* const* o, int64_t u) {
-    gate_tile<C, R, Q, decltype(mr)::value>(x, r, st, o, u, block_slots);
-  });
-  meet(work.barrier, share);
-  rows_to_sum(share, n, [&](int64_t j, int64_t row) {
-    const Moments<R> m = moments<1>(rows[j].c, kLanes<R>, s.hidden);
-    stats(row)[kMeanC] = m.mean;
-    stats(row)[kScaleC] = m.scale;
-  });
-  meet(work.barrier, share);
-  tiles(Int<kOutputRows>{}, [&](auto mr, const Row<R>* r, R* const* st, R* const* o, int64_t u) {
-    output_tile<C, R, Q, decltype(mr)::value>(x, r, st, o, u);
+  passes_over_rows<4>(work.barrier, share, n, [&](int64_t first, auto mr, const auto& pass) {
+    constexpr int N = decltype(mr)::value;
+    NormalisedForward<R> group[N];
+    for (int i = 0; i < N; i++) {
+      const int64_t row = share.row + (first + i) * share.row_step;
+      R* stats = x.keeps_tape ? x.tape.stats + work.plan.offset[t] * kRowStats : work.scratch.stats;
+      group[i] = {rows + first + i, stats + row * kRowStats, work.scratch.between + row * s.padded};
+    }
+    const auto sum = [&](auto vectors, int64_t stride, int statistic, auto&& place) {
+      const R* p[N];
+      R* result[N];
+      PYSEQ_UNROLL for (int i = 0; i < N; i++) p[i] = place(*group[i].row), result[i] = group[i].stats + statistic;
+      row_moments<decltype(vectors)::value>(p, stride, s.hidden, result);
+    };
+    if (pass.sums(0)) {
+      sum(Int<C::x_slots>{}, block_slots, kShiftX, [](const Row<R>& r) { return r.slots + C::x_first * kLanes<R>; });
+      sum(Int<C::h_slots>{}, block_slots, kShiftH, [](const Row<R>& r) { return r.slots + C::h_first * kLanes<R>; });
+    }
+    if (pass.is(1))
+      row_blocks<kGateRows>(N, [&](int64_t i, auto mi) {
+        gate_tile<C, R, Q, decltype(mi)::value>(x, group + i, share.first_block, share.end_block, block_slots);
+      });
+    if (pass.sums(2)) sum(Int<1>{}, W, kShiftC, [](const Row<R>& r) { return r.c; });
+    if (pass.is(3)) output_tile<C, R, Q, N>(x, group, share.first_block, share.end_block);
   });
 }
 

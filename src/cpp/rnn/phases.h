@@ -114,7 +114,8 @@ template <class C, class R>
 void sum_extra(const BackwardScratch<C, R>& scratch, const Shape& s, int row, int64_t first, int64_t end, R* out) {
   for (int64_t i = first; i < min_of(s.hidden, end); i += kLanes<R>) {
     Vec<R> sum = {};
-    for (int64_t b = 0; b < s.batch; b++) sum += load(scratch.sums + (b * extra_rows<C> + row) * s.padded + i);
+    for (int64_t b = 0; b < s.batch; b++)
+      sum += load(scratch.sums + b * extra_rows<C> * s.padded + extra_at<C, R>(row, i / kLanes<R>));
     store_up_to(out + i, sum, s.hidden - i);
   }
 }

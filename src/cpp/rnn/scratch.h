@@ -24,23 +24,30 @@ constexpr bool needs_slots = C::scheme == Scheme::kGated;
 template <class C>
 constexpr int extra_rows = C::extras + (C::scheme == Scheme::kNormalised ? C::gates : 0);
 
-// Statistics of a frame's sums, for normalised cells: 1 / deviation of the sums over x; mean and 1 / deviation of
-// those over h'; mean and 1 / deviation of c.
-constexpr int kScaleX = 0, kMeanH = 1, kScaleH = 2, kMeanC = 3, kScaleC = 4, kRowStats = 5;
+// Statistics of a frame: - mean / deviation and 1 / deviation of the sums over x, of those over h', and of c.
+constexpr int kShiftX = 0, kScaleX = 1, kShiftH = 2, kScaleH = 3, kShiftC = 4, kScaleC = 5, kRowStats = 6;
 
-// [extra_rows][padded], zero beyond the last unit.
+// Where a row of such parameters, or of their gradients, has its vector v of units: [vector][row][lane], in one piece
+// what a vector of units needs.
+template <class C, class R>
+PYSEQ_INLINE int64_t extra_at(int64_t row, int64_t v) { return (v * extra_rows<C> + row) * kLanes<R>; }
+
+// Zero beyond the last unit.
 template <class C, class R>
 void copy_extra(R* dst, const RnnWeights<R>& w, const Shape& s) {
-  for (int e = 0; e < extra_rows<C>; e++, dst += s.padded)
+  constexpr int W = kLanes<R>;
+  for (int e = 0; e < extra_rows<C>; e++)
     for (int64_t i = 0; i < s.padded; i++) {
       const int64_t gate = (e - C::extras) * s.hidden + i;
-      dst[i] = i >= s.hidden ? R(0) : e < C::extras ? w.extra[e * s.hidden + i] : w.bias_ih[gate] + w.bias_hh[gate];
+      dst[extra_at<C, R>(e, i / W) + i % W] = i >= s.hidden   ? R(0)
+                                              : e < C::extras ? w.extra[e * s.hidden + i]
+                                                              : w.bias_ih[gate] + w.bias_hh[gate];
     }
 }
 
 template <class C, class R>
 struct ForwardScratch {
-  R* extra = nullptr;    // [extra_rows][padded]
+  R* extra = nullptr;    // by extra_at
   R* masked = nullptr;   // [2][batch][h_padded]: h' times its mask, for even and for odd steps
   R* weight = nullptr;   // of the second product: [block][k][lane] (gated) or panels (projected)
   R* between = nullptr;  // [batch][padded] gated state; the cell's output, without a tape; o (normalised)
@@ -70,15 +77,15 @@ struct SecondGradient {
 
 template <class C, class R>
 struct BackwardScratch {
-  R* extra;      // [extra_rows][padded]
-  R* sums;       // [batch][extra_rows][padded]: their gradients, each sequence's sum over time
+  R* extra;      // by extra_at
+  R* sums;       // [batch], by extra_at: their gradients, each sequence's sum over time
   R* masked_dh;  // [batch][h_padded]: gradient of h' times its mask
   R* operands;   // [2][frames of a chunk][h_padded]: h' times its mask
   R* weight;     // of the second product, in panels
   R* second;     // [batch][padded]: gradient of what the second product reads
   R* rows;       // [2][frames of a chunk][padded or h_padded]: gated states; gradients of h (projected)
   R* gates;      // normalised: [batch][blocks][gate][lane]
-  R* units;      // normalised: [batch][4][padded], sums over the gates of a unit
+  R* units;      // normalised: [batch][blocks][4][lane], sums over the gates of a unit
   R* means;      // normalised: [batch][4]
 
   BackwardScratch(const Shape& s, bool is_masked, Arena& arena) {

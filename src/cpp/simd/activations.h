@@ -54,6 +54,12 @@ PYSEQ_INLINE Vec<R> fraction(Vec<R> x, R m, Vec<R> n) {
   return ((x * m - n * C::ln2_hi) - n * C::ln2_lo) * C::log2e_hi;
 }
 
+// Its first digits, enough for q: one operation less to wait for.
+template <class R>
+PYSEQ_INLINE Vec<R> first_digits(Vec<R> x, R m, Vec<R> n) {
+  return kFused ? fma(x, splat(m * Exp2<R>::log2e_hi), -n) : fraction<R>(x, m, n);
+}
+
 // x[i] <- sigmoid(x[i]) where !is_tanh[i], tanh(x[i]) where is_tanh[i]. Operation by operation over N vectors:
 // one activation is a chain of 17 dependent operations, and N of them fill the pipelines.
 template <class R, int N>
@@ -68,18 +74,19 @@ PYSEQ_INLINE void activate(Vec<R> (&x)[N], const bool (&is_tanh)[N]) {
   }
   PYSEQ_UNROLL for (int i = 0; i < N; i++) z[i] = fma(x[i], splat(m[i] * C::log2e_hi), splat(C::round));
   PYSEQ_UNROLL for (int i = 0; i < N; i++) {
-    f[i] = fraction<R>(x[i], m[i], z[i] - C::round);
-    s[i] = (Vec<R>)(((IntVec<R>)z[i] << C::mantissa_bits) + C::one_bits);  // 2^n, straight into the exponent
+    const Vec<R> n = z[i] - C::round;
+    z[i] = (Vec<R>)(((IntVec<R>)z[i] << C::mantissa_bits) + C::one_bits);  // 2^n, straight into the exponent
+    s[i] = z[i] * fraction<R>(x[i], m[i], n);
+    f[i] = first_digits<R>(x[i], m[i], n);
     q[i] = splat(C::q[C::degree]);
   }
   PYSEQ_UNROLL for (int d = C::degree - 1; d >= 0; d--) {
     PYSEQ_UNROLL for (int i = 0; i < N; i++) q[i] = fma(q[i], f[i], splat(C::q[d]));
   }
   PYSEQ_UNROLL for (int i = 0; i < N; i++) {
-    x[i] = fma(f[i] * s[i], q[i], s[i] - R(1));
-    q[i] = recip(x[i] + R(2));
+    const Vec<R> divisor = fma(s[i], q[i], z[i] + R(1));
+    x[i] = is_tanh[i] ? quotient(fma(s[i], q[i], z[i] - R(1)), divisor) : recip(divisor);
   }
-  PYSEQ_UNROLL for (int i = 0; i < N; i++) x[i] = is_tanh[i] ? x[i] * q[i] : q[i];
 }
 
 template <class R>

@@ -91,7 +91,7 @@ PYSEQ_INLINE Vec<double> splat(double s) {
 // fma(a, b, c) = a * b + c, rounded once where the tier has the instruction (kFused).
 // vmin(a, b) = a < b ? a : b, and vmax likewise: with the bound first, a NaN in b comes through.
 // load_n / store_n touch the first n lanes, 0 <= n <= kLanes, and no other memory; other lanes load as zero.
-// recip(d) = 1 / d, within 2 ulp, for normal d.
+// recip(d) = 1 / d, quotient(a, d) = a / d, within 2 ulp, for normal d.
 #if defined(__FMA__) || defined(__aarch64__)
 constexpr bool kFused = true;
 #else
@@ -135,6 +135,11 @@ PYSEQ_INLINE Vec<float> recip(Vec<float> d) {
   return fma(r, fma(-d, r, splat(1.0f)), r);
 }
 PYSEQ_INLINE Vec<double> recip(Vec<double> d) { return 1.0 / d; }
+PYSEQ_INLINE Vec<float> quotient(Vec<float> a, Vec<float> d) {
+  const Vec<float> r = (Vec<float>)_mm512_maskz_rcp14_ps(0xffff, (__m512)d), first = a * r;
+  return fma(first, fma(-d, r, splat(1.0f)), first);
+}
+PYSEQ_INLINE Vec<double> quotient(Vec<double> a, Vec<double> d) { return a / d; }
 #else
 #if defined(__FMA__)
 PYSEQ_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
@@ -205,6 +210,8 @@ PYSEQ_INLINE void store_n(R* p, Vec<R> v, int n) {
 #endif
 template <class V>
 PYSEQ_INLINE V recip(V d) { return 1 / d; }
+template <class V>
+PYSEQ_INLINE V quotient(V a, V d) { return a / d; }
 #endif
 
 // mask ? yes : no, lane by lane; mask as comparisons give it.
