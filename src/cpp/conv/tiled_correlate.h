@@ -62,7 +62,7 @@ class Operands<R, P, true> {
         row_(apart(P::parts * depth_) * kTileLanes),
         column_size_(c.kernel_size * depth_ * P::parts * kTileSize),
         ring_(ring_for(c, kMostRows, 1)) {
-    rows_ = arena.take<R>(max_threads() * ring_.room() * row_);
+    rows_ = arena.take<R>(c.crew.most * ring_.room() * row_);
     weight_ = arena.take<R>(ceil_div(direction_.outputs, kTileLanes) * column_size_);
   }
   void set(const Source<R>& source, const R* bias, const Finish<R>& finish) {
