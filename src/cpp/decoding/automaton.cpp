@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 
@@ -14,7 +15,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Rows of an automaton, made when first asked for. A state is where its row is:
+// Rows of an automaton, made when first asked for, each in cache lines of its own. A state is where its row is:
 //   [scores: stride floats][links: stride pointers, to the rows of the next states, or null][number of the state]
 class AutomatonReader final : public SourceReader {
  public:
@@ -98,8 +99,10 @@ class AutomatonReader final : public SourceReader {
     const float* const below = fallback < 0 ? nullptr : at(fallback).row;
     const auto place = static_cast<int32_t>(held_.size());
     if (place % kBlock == 0) {
-      blocks_.emplace_back(static_cast<char*>(std::calloc(kBlock, static_cast<std::size_t>(row_bytes_))));  // no links
+      const auto bytes = static_cast<std::size_t>(kBlock * row_bytes_);
+      blocks_.emplace_back(static_cast<char*>(std::aligned_alloc(static_cast<std::size_t>(kAlignment), bytes)));
       if (!blocks_.back()) throw std::bad_alloc();
+      std::memset(blocks_.back().get(), 0, bytes);  // no links
     }
     float* const row = row_at(place);
     const float base = below ? scaled(automaton_->backoff[s]) : scaled(automaton_->otherwise) + bonus_;
