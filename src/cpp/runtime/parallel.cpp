@@ -149,7 +149,7 @@ void run_parallel(int threads, void (*body)(void*, int, int), void* context) noe
     {
       const int thread = omp_get_thread_num();
       enter(region, thread);
-      placement.settle();
+      placement.settle(thread > 0);
       body(context, thread, omp_get_num_threads());
       leave(region, thread);
     }

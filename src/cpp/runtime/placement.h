@@ -5,14 +5,15 @@
 
 namespace pyseq {
 
-// After a rest the scheduler may wake a thread on the core of the one that woke it, and leave both there for
-// milliseconds while another core idles: with a barrier a step that costs several times one thread's time.
-// A thread that finds its core taken moves once to a free one of those it may use, and may then use all of
-// them as before: nothing stays pinned. Zero-initialise for each region.
+// After a rest the scheduler may wake a thread on the core of the one that woke it. That one works on, and the other can
+// neither start nor move away until it waits: a call of two threads then takes longer than one of one, and so does the
+// next, as long as calls are few. A thread that finds its core taken moves to a free one of those it may use. The thread
+// that called may use all of them again at once. The others stay off the cores that were taken for a second of calls, or
+// until they find theirs taken again. Zero-initialise for each region.
 class Placement {
  public:
-  // Called by every thread of the region as it starts.
-  void settle() noexcept;
+  // Called by every thread of the region as it starts. `stays`: not the one that called.
+  void settle(bool stays) noexcept;
 
  private:
   static constexpr int kCores = 1024;  // cores beyond are left to the scheduler
