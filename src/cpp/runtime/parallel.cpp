@@ -20,8 +20,9 @@ namespace {
 // Longer than a barrier of threads that all run; the thread that is waited for may need this core. About 10
 // microseconds of pause instructions; less where waiting that long was in vain before.
 constexpr int32_t kMostSpins = 400, kFewestSpins = 4;
-// Nanoseconds that a thread may be late without being asked why: more than waking up takes on an idle core.
-constexpr int64_t kLate = 200'000;
+// Nanoseconds that a thread may be late without being asked why, and that it may start late: to wake up on an idle core takes
+// tenths of a millisecond after a rest, time slices of others are longer.
+constexpr int64_t kLate = 200'000, kLateStart = 1'000'000;
 
 bool ran_threads = false;      // this process has started a team
 bool forked_after_team = false;
@@ -80,9 +81,11 @@ bool was_held_up() {
 }
 
 #ifdef _OPENMP
-void enter(Region& region, int thread) {
+void enter(Region& region, Placement& placement, int thread) {
   member.region = &region;
-  member.started_late = thread > 0 && now() - region.begun > kLate;
+  const bool late = thread > 0 && now() - region.begun > kLateStart;
+  const bool met = placement.settle(thread > 0);  // then it waited for a thread of its own region
+  member.started_late = late && !met;
 }
 
 void leave(Region& region, int thread) {
@@ -148,8 +151,7 @@ void run_parallel(int threads, void (*body)(void*, int, int), void* context) noe
 #pragma omp parallel num_threads(threads)
     {
       const int thread = omp_get_thread_num();
-      enter(region, thread);
-      placement.settle(thread > 0);
+      enter(region, placement, thread);
       body(context, thread, omp_get_num_threads());
       leave(region, thread);
     }

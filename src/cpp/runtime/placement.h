@@ -12,8 +12,8 @@ namespace pyseq {
 // until they find theirs taken again. Zero-initialise for each region.
 class Placement {
  public:
-  // Called by every thread of the region as it starts. `stays`: not the one that called.
-  void settle(bool stays) noexcept;
+  // Called by every thread of the region as it starts. `stays`: not the one that called. Whether its core was taken.
+  bool settle(bool stays) noexcept;
 
  private:
   static constexpr int kCores = 1024;  // cores beyond are left to the scheduler
