@@ -1,5 +1,6 @@
 #include "runtime/parallel.h"
 
+#include "runtime/clock.h"
 #include "runtime/cores.h"
 #include "runtime/patience.h"
 #include "runtime/placement.h"
@@ -7,7 +8,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -38,12 +38,6 @@ void pause_core() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
-}
-
-int64_t now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
 // What the threads of a region have lost by waiting for one whose core others had.
@@ -83,7 +77,7 @@ bool was_held_up() {
 #ifdef _OPENMP
 void enter(Region& region, Placement& placement, int thread) {
   member.region = &region;
-  const bool late = thread > 0 && now() - region.begun > kLateStart;
+  const bool late = thread > 0 && clock_now() - region.begun > kLateStart;
   const bool met = placement.settle(thread > 0);  // then it waited for a thread of its own region
   member.started_late = late && !met;
 }
@@ -91,12 +85,12 @@ void enter(Region& region, Placement& placement, int thread) {
 void leave(Region& region, int thread) {
   member.region = nullptr;
   if (thread == 0) {
-    __atomic_store_n(&region.first_done, now(), __ATOMIC_RELAXED);
+    __atomic_store_n(&region.first_done, clock_now(), __ATOMIC_RELAXED);
     return;
   }
   const int64_t waiting_since = __atomic_load_n(&region.first_done, __ATOMIC_RELAXED);
   if (waiting_since == 0) return;
-  const int64_t late = now() - waiting_since;
+  const int64_t late = clock_now() - waiting_since;
   if (late <= kLate || !was_held_up()) return;
   int64_t most = __atomic_load_n(&region.lost_at_end, __ATOMIC_RELAXED);
   while (late > most && !__atomic_compare_exchange_n(&region.lost_at_end, &most, late, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
@@ -108,7 +102,7 @@ void leave(Region& region, int thread) {
 void report(const Region& region) {
   const int64_t lost = region.lost + region.lost_at_end;
   if (lost == 0 && patience.undisturbed()) return;
-  const int64_t end = now(), taken = end - region.begun;
+  const int64_t end = clock_now(), taken = end - region.begun;
   if (region.gave_up || lost > taken / 4) patience.lost(end, lost);
   else if (lost == 0) patience.kept(end, taken);
 }
@@ -132,7 +126,7 @@ int max_threads() noexcept {
 Crew crew_now() noexcept {
   const int most = max_threads();
   if (assumed.busy >= 0) return {most, assumed.busy > 0};
-  return {most, most > 1 && !patience.undisturbed() && patience.holds_back(now())};
+  return {most, most > 1 && !patience.undisturbed() && patience.holds_back(clock_now())};
 }
 
 int threads_for(const Crew& crew, double operations) noexcept {
@@ -147,7 +141,7 @@ void run_parallel(int threads, void (*body)(void*, int, int), void* context) noe
   if (threads > 1 && max_threads() > 1) {
     __atomic_store_n(&ran_threads, true, __ATOMIC_RELAXED);
     Placement placement = {};
-    Region region = {now()};
+    Region region = {clock_now()};
 #pragma omp parallel num_threads(threads)
     {
       const int thread = omp_get_thread_num();
@@ -175,7 +169,7 @@ void Barrier::came_late() noexcept {
   const int64_t since = __atomic_exchange_n(&waiting_since, 0, __ATOMIC_RELAXED);
   Region* const region = member.region;
   if (since == 0 || !region) return;
-  const int64_t time = now(), late = time - since;
+  const int64_t time = clock_now(), late = time - since;
   if (late <= kLate || !was_held_up()) return;
   region->lost += late;  // of all threads only the last one is here, and the barrier orders them
   const int64_t taken = time - region->begun;
@@ -199,7 +193,7 @@ void Barrier::wait(int threads) noexcept {
       pause_core();
       continue;
     }
-    if (spin == spins) __atomic_store_n(&waiting_since, since = now(), __ATOMIC_RELAXED);
+    if (spin == spins) __atomic_store_n(&waiting_since, since = clock_now(), __ATOMIC_RELAXED);
     sched_yield();
   }
   const int32_t next = spin <= spins ? 2 * spins : spins / 2;

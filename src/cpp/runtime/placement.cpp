@@ -1,8 +1,9 @@
 #include "runtime/placement.h"
 
 #ifdef __linux__
+#include "runtime/clock.h"
+
 #include <sched.h>
-#include <time.h>
 #endif
 
 namespace pyseq {
@@ -19,7 +20,7 @@ struct Stay {
   void begin(const cpu_set_t& all, const cpu_set_t& some) {
     allowed = all;
     free = some;
-    until = now() + kStayNanoseconds;
+    until = clock_now() + kStayNanoseconds;
   }
   void end() {
     cpu_set_t present;
@@ -27,12 +28,7 @@ struct Stay {
     if (sched_getaffinity(0, sizeof present, &present) == 0 && CPU_EQUAL(&present, &free))  // else others chose since
       sched_setaffinity(0, sizeof allowed, &allowed);
   }
-  bool over() const { return until != 0 && now() >= until; }
-  static int64_t now() {
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-  }
+  bool over() const { return until != 0 && clock_now() >= until; }
   static constexpr int64_t kStayNanoseconds = 1'000'000'000;
 };
 thread_local Stay stay;
