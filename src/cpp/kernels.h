@@ -166,7 +166,8 @@ struct Conv1d {
 
 // One frame of a causal convolution for many streams; with one tap, a dense layer.
 //   y[r, o] = bias[o] + sum_k sum_i weight[o, i, k] * x[k][r, i]     x[taps - 1]: the new frame
-// Summed in the order of Conv1d, to the same bits. The sum may be made in parts: older taps ahead, for many frames.
+// Summed from the bias and the oldest tap on, by channels. The sum may be made in parts: older taps ahead, for many frames.
+// stream/convolution.h makes of such sums what Conv1d makes, to the same bits.
 template <class R>
 struct ConvStep {
   int64_t rows, inputs, outputs, taps;

@@ -4,7 +4,7 @@
 // in pairs of neighbouring channels, half as long. Sums and what follows stay in R.
 #pragma once
 
-#include "conv/correlate.h"
+#include "conv/minimal_filter.h"
 #include "conv/weight_gradient.h"
 #include "runtime/parallel.h"
 
@@ -45,9 +45,13 @@ struct Direction {
         weight(c.weight),
         by_input(c.kernel_size * (back ? c.in_channels : 1)),
         by_output(c.kernel_size * (back ? 1 : c.in_channels)) {}
-  // The weights of outputs [output, output + n) by one input under tap k of the correlation, and zeros up to a vector.
+  // Of an output by an input under tap k of the correlation.
+  PYSEQ_INLINE const R* number(int64_t k, int64_t input, int64_t output) const {
+    return weight + input * by_input + output * by_output + (reversed ? taps - 1 - k : k);
+  }
+  // The weights of outputs [output, output + n) by one input under tap k, and zeros up to a vector.
   PYSEQ_INLINE void line(int64_t k, int64_t input, int64_t output, R* to) const {
-    const R* w = weight + input * by_input + output * by_output + (reversed ? taps - 1 - k : k);
+    const R* w = number(k, input, output);
     const int64_t n = input < inputs ? min_of<int64_t>(kLanes<R>, outputs - output) : 0, step = by_output;
     for (int64_t i = 0; i < n; i++) to[i] = w[i * step];
     for (int64_t i = n; i < kLanes<R>; i++) to[i] = 0;
@@ -129,7 +133,11 @@ template <class R, class P, bool kTiled = P::tiled>
 class Operands {
  public:
   Operands(const Conv1d<R>& conv, bool reversed, Arena& arena)
-      : c(conv), direction_(conv, reversed), width_(ceil_div(direction_.inputs, P::size)) {
+      : c(conv),
+        direction_(conv, reversed),
+        width_(ceil_div(direction_.inputs, P::size)),
+        filter_(copied ? FilterPlan{0, c.kernel_size} : filter_plan(c.kernel_size, c.in_channels, c.out_channels),
+                direction_.inputs, direction_.outputs, conv1d_threads(c, total_rows(c)), arena) {
     start_ = arena.take<int64_t>(copied ? c.batch : 0);
     copies_ = arena.take<R>(copied ? total_rows(c) * width_ : 0);
     weight_ = arena.take<R>(panels_size<R>(c.kernel_size * width_, direction_.outputs));
@@ -145,16 +153,23 @@ class Operands {
   // A thread's part of what all of them read: operands of rows [row0, row1), some of the weights.
   void prepare(int64_t row0, int64_t row1, int thread, int threads) const {
     if (copied) copy_operands<P>(c, source_, direction_.inputs, row0, row1, copies_);
-    pack_taps<P>(direction_, piece_start(width_, threads, thread), piece_start(width_, threads, thread + 1), weight_);
+    const int64_t first = piece_start(width_, threads, thread), last = piece_start(width_, threads, thread + 1);
+    pack_taps<P>(direction_, first, last, weight_);
+    if (filter_.used()) filter_.pack(first, last, [&](int64_t k, int64_t i, int64_t o) { return *direction_.number(k, i, o); });
   }
   // scratch: kMostRows rows of z, where it is kept nowhere.
-  void multiply(int64_t row0, int64_t row1, int, R* scratch) const { correlate(correlation_, row0, row1, scratch); }
+  void multiply(int64_t row0, int64_t row1, int thread, R* scratch) const {
+    if constexpr (!copied)
+      if (filter_.used()) return filter_.correlate(correlation_, row0, row1, thread, scratch);
+    correlate(correlation_, row0, row1, scratch);
+  }
 
  private:
   static constexpr bool copied = P::size > 1;  // else the numbers themselves are the operands
   const Conv1d<R>& c;
   Direction<R> direction_;
   int64_t width_;  // operands in a row
+  MinimalFilter<R> filter_;
   int64_t* start_;  // [batch] of the copies
   R *copies_, *weight_;
   Source<R> source_ = {};

@@ -88,24 +88,28 @@ void correlate_rows(const Correlation<R, P>& c, const LiveTaps& live, int64_t b,
       });
     });
   }
-  c.finish.rows(b, t, out, rows);
+  c.finish.rows(b, out, rows, [&](int64_t i) { return t + i; });
+}
+
+// Output rows [t, stop) of sequence b.
+template <class R, class P>
+void correlate_span(const Correlation<R, P>& c, int64_t b, int64_t t, int64_t stop, R* scratch) {
+  while (t < stop) {
+    const LiveTaps live = live_taps(c.taps, c.dilation, c.left, c.lengths[b], t);
+    for (const int64_t end = min_of(live.end, stop); t < end;) {
+      const int64_t rows = end - t <= kMostRows ? end - t : kRowChunk;
+      correlate_rows(c, live, b, t, rows, scratch);
+      t += rows;
+    }
+  }
 }
 
 // Output rows [row0, row1), counted over all sequences.
 template <class R, class P>
 void correlate(const Correlation<R, P>& c, int64_t row0, int64_t row1, R* scratch) {
   int64_t first = 0;
-  for (int64_t b = 0; b < c.batch && first < row1; first += c.lengths[b++]) {
-    const int64_t stop = min_of(c.lengths[b], row1 - first);
-    for (int64_t t = max_of<int64_t>(0, row0 - first); t < stop;) {
-      const LiveTaps live = live_taps(c.taps, c.dilation, c.left, c.lengths[b], t);
-      for (const int64_t end = min_of(live.end, stop); t < end;) {
-        const int64_t rows = end - t <= kMostRows ? end - t : kRowChunk;
-        correlate_rows(c, live, b, t, rows, scratch);
-        t += rows;
-      }
-    }
-  }
+  for (int64_t b = 0; b < c.batch && first < row1; first += c.lengths[b++])
+    correlate_span(c, b, max_of<int64_t>(0, row0 - first), min_of(c.lengths[b], row1 - first), scratch);
 }
 
 }  // namespace

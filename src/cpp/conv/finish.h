@@ -119,13 +119,15 @@ struct Finish {
     return activated ? activated + (y_start[b] + t) * activated_stride : scratch;
   }
   int64_t z_stride() const { return !apart ? y_stride : activated ? activated_stride : outputs; }
-  // Rows [t, t + rows) of sequence b, which lie at z[0], z[1], ...
-  void rows(int64_t b, int64_t t, R* const* z, int64_t count) const {
+  // Frames frame(0), frame(1), ... of sequence b, which lie at z[0], z[1], ...
+  template <class F>
+  void rows(int64_t b, R* const* z, int64_t count, const F& frame) const {
     if (idle()) return;
     with_activation(activation, [&](auto a) {
       for (int64_t i = 0; i < count; i++) {
-        const R* beside = residual ? residual + (residual_start[b] + t + i) * residual_stride : nullptr;
-        finish_row<decltype(a)::value>(z[i], apart && activated, beside, y + (y_start[b] + t + i) * y_stride, columns);
+        const int64_t t = frame(i);
+        const R* beside = residual ? residual + (residual_start[b] + t) * residual_stride : nullptr;
+        finish_row<decltype(a)::value>(z[i], apart && activated, beside, y + (y_start[b] + t) * y_stride, columns);
       }
     });
   }

@@ -144,7 +144,7 @@ class Operands<R, P, true> {
           });
       });
     }
-    finish_.rows(b, t, out, rows);
+    finish_.rows(b, out, rows, [&](int64_t i) { return t + i; });
   }
   // The products of rows [t, t + rows) and column tiles from `tile` on: of the taps that reach any of these rows.
   TapProducts<R> products(const R* ring, int64_t b, int64_t t, int64_t rows, int64_t tile) const {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/dispatch.h"
+#include "stream/convolution.h"
 #include "stream/recurrent.h"
 
 namespace pyseq {
@@ -48,88 +49,6 @@ class EmbeddingStage : public Stage<R> {
   R* out_;
   int64_t rows_, vocabulary_, dim_;
   Numbers<R> weight_;
-};
-
-// Keeps the frames that its taps reach in a ring. Where the dilation allows it, the sums of all taps but the newest are
-// made for kAhead frames at once, as all of them are there: their weights are then read once for kAhead frames.
-template <class R>
-class ConvolutionStage : public Stage<R> {
- public:
-  ConvolutionStage(const R* in, R* out, int64_t rows, const R* weight, const R* bias, int64_t inputs, int64_t outputs,
-                   int64_t taps, int64_t dilation, bool brief)
-      : in_(in),
-        out_(out),
-        rows_(rows),
-        inputs_(inputs),
-        outputs_(outputs),
-        taps_(taps),
-        dilation_(dilation),
-        brief_(brief),
-        ahead_(taps > 1 && dilation % kAhead == 0),
-        length_(ring_length()),
-        ring_(taps > 1 ? length_ * rows * inputs : 0),
-        sums_(ahead_ ? kAhead * rows * outputs : 0),
-        packed_((kernels<R>().conv_step_size(outputs, inputs, taps, brief) + size_ - 1) / size_),
-        x_(static_cast<std::size_t>(taps)) {
-    kernels<R>().conv_step_pack(weight, bias, outputs, inputs, taps, brief, packed_.data());
-  }
-
-  void step() override {
-    ConvStep<R> s = {rows_, inputs_, outputs_, taps_, 0, taps_, x_.data(), nullptr, packed_.data(), out_};
-    x_.back() = in_;
-    if (taps_ > 1) {
-      if (ahead_) {
-        const int64_t place = time_ % kAhead;
-        if (place == 0) sum_ahead();
-        s.start = sums_.data() + place * rows_ * outputs_;
-        s.first_tap = taps_ - 1;
-      } else {
-        s.first_tap = point_at_taps();
-      }
-      copy(frame(time_), in_, rows_ * inputs_);
-    }
-    kernels<R>().conv_step(s, brief_);
-    time_++;
-  }
-  void reset() override {
-    time_ = 0;  // frames before it are not read
-  }
-
- private:
-  static constexpr int64_t kAhead = 8;
-  static constexpr int64_t size_ = static_cast<int64_t>(sizeof(R));
-
-  // Frames from the oldest tap to the newest; whole blocks, so that kAhead frames lie one after the other.
-  int64_t ring_length() const {
-    const int64_t reach = (taps_ - 1) * dilation_ + 1;
-    return ahead_ ? (reach + kAhead - 1) / kAhead * kAhead : reach;
-  }
-  R* frame(int64_t t) const { return ring_.data() + t % length_ * rows_ * inputs_; }
-  // Points x_ at the older taps of a frame; returns the first of them that is not before frame 0.
-  int64_t point_at_taps() {
-    int64_t first = taps_ - 1;
-    for (int64_t k = taps_ - 1; k-- > 0;) {
-      const int64_t t = time_ - (taps_ - 1 - k) * dilation_;
-      if (t < 0) break;
-      x_[static_cast<std::size_t>(k)] = frame(t);
-      first = k;
-    }
-    return first;
-  }
-  void sum_ahead() {
-    const int64_t first = point_at_taps();
-    const ConvStep<R> s = {kAhead * rows_, inputs_, outputs_, taps_, first, taps_ - 1, x_.data(), nullptr, packed_.data(),
-                           sums_.data()};
-    kernels<R>().conv_step(s, brief_);
-  }
-
-  const R* in_;
-  R* out_;
-  int64_t rows_, inputs_, outputs_, taps_, dilation_;
-  bool brief_, ahead_;
-  int64_t length_, time_ = 0;
-  Numbers<R> ring_, sums_, packed_;
-  std::vector<const R*> x_;
 };
 
 template <class R>
@@ -262,8 +181,13 @@ int Stream<R>::embedding(int in, const R* weight, int64_t vocabulary, int64_t di
 template <class R>
 int Stream<R>::convolution(int in, const R* weight, const R* bias, int64_t outputs, int64_t taps, int64_t dilation, bool brief) {
   const int out = new_frame(outputs);
-  stages_.push_back(std::make_unique<ConvolutionStage<R>>(source(in), data(out), rows_, weight, bias, width(in), outputs, taps,
-                                                          dilation, brief));
+  const bool halved = brief && sizeof(R) == sizeof(float);  // as conv_step has it
+  if (halved || filter_plan(taps, width(in), outputs).direct())
+    stages_.push_back(std::make_unique<ConvolutionStage<R>>(source(in), data(out), rows_, weight, bias, width(in), outputs, taps,
+                                                            dilation, brief));
+  else
+    stages_.push_back(std::make_unique<FilteredStage<R>>(source(in), data(out), rows_, weight, bias, width(in), outputs, taps,
+                                                         dilation));
   return out;
 }
 template <class R>

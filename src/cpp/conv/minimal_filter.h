@@ -1,0 +1,281 @@
+// The product of conv/correlate.h with two frames at a time (conv/filter_plan.h), for frames all of whose taps are inside
+// their sequence:
+//
+//   z[p]     = ((m + n) + bias) + first       m, n: sums over all groups of taps and inputs; first and second: over these
+//   z[p + d] = ((m - n) + bias) + second      and over taps that are in no group. Each goes on from what stands before it.
+//
+// p counts in blocks of d frames from the first frame inside, every other block; where the sequence ends in the middle,
+// z[p] is made alone, of the same sums. Other frames, at the ends of a sequence, go the way of conv/correlate.h.
+//
+// Sums of rows are made for some tiles of frames at a time and stay near. (Made for each product of a tile just before it,
+// they took longer: 4 to 8 % of the whole.)
+#pragma once
+
+#include "conv/correlate.h"
+#include "conv/filter_plan.h"
+
+namespace pyseq {
+namespace PYSEQ_TIER {
+namespace {
+
+// The frames of a sequence that minimal filtering makes: [first, first + 2 * pairs + singles), in blocks of d.
+struct InsideFrames {
+  int64_t first, pairs, singles, dilation, first_single;
+
+  InsideFrames(int64_t taps, int64_t d, int64_t left, int64_t length) : dilation(d) {
+    const int64_t count = max_of<int64_t>(0, length - (taps - 1) * d), over = count % (2 * d);
+    const int64_t halves = max_of<int64_t>(0, over - d);  // pairs of the last block
+    first = count ? left : length;
+    pairs = count / (2 * d) * d + halves;
+    singles = count - 2 * pairs;
+    first_single = first + count - over + halves;
+  }
+  int64_t end() const { return first + 2 * pairs + singles; }
+  int64_t frame(int64_t pair) const { return first + pair / dilation * 2 * dilation + pair % dilation; }
+};
+
+template <class R>
+class MinimalFilter {
+ public:
+  MinimalFilter(const FilterPlan& plan, int64_t inputs, int64_t outputs, int threads, Arena& arena)
+      : plan_(plan), inputs_(inputs), outputs_(outputs) {
+    if (plan.direct()) return;
+    m_ = product(plan.groups, arena);
+    n_ = product(plan.groups, arena);
+    first_ = product(plan.groups + plan.others, arena);
+    second_ = product(plan.groups + plan.others, arena);
+    const int64_t fit = kRowsInCache / (4 * group_width() * static_cast<int64_t>(sizeof(R))) / tile() * tile();
+    pairs_ = max_of<int64_t>(tile(), min_of(kRowChunk / tile() * tile(), fit));
+    room_size_ = round_up(4 * part_size() + kAccumulators * W, kAlignment);
+    rooms_ = arena.take<R>(room_size_ * threads);
+  }
+
+  bool used() const { return !plan_.direct(); }
+
+  // A thread's part of the weights: those by inputs [first, last). number(tap, input, output).
+  template <class F>
+  void pack(int64_t first, int64_t last, const F& number) const {
+    for (int64_t c0 = 0; c0 < outputs_; c0 += kPanelVectors * kLanes<R>) {
+      const int64_t wide = min_of<int64_t>(kPanelVectors * kLanes<R>, round_up(outputs_ - c0, kLanes<R>));
+      const int64_t n = min_of(wide, outputs_ - c0);
+      const auto line = [&](const Product& p, int64_t group, int64_t a) {
+        return p.weight + p.lines * c0 + (group * inputs_ + a) * wide;
+      };
+      for (int64_t a = first; a < last; a++) {
+        for (int64_t g = 0; g < plan_.groups; g++) {
+          R *m = line(m_, g, a), *n_line = line(n_, g, a), *first_line = line(first_, g, a), *second_line = line(second_, g, a);
+          for (int64_t c = 0; c < n; c++) {
+            const FilterParts<R> w(number(3 * g, a, c0 + c), number(3 * g + 1, a, c0 + c), number(3 * g + 2, a, c0 + c));
+            m[c] = w.m, n_line[c] = w.n, first_line[c] = w.first, second_line[c] = w.second;
+          }
+          for (int64_t c = n; c < wide; c++) m[c] = n_line[c] = first_line[c] = second_line[c] = 0;
+        }
+        for (int64_t o = 0; o < plan_.others; o++) {
+          R *first_line = line(first_, plan_.groups + o, a), *second_line = line(second_, plan_.groups + o, a);
+          for (int64_t c = 0; c < wide; c++)
+            first_line[c] = second_line[c] = c < n ? number(3 * plan_.groups + o, a, c0 + c) : R(0);
+        }
+      }
+    }
+  }
+
+  // As `correlate`, by another order of frames: a part of [row0, row1) are the same frames for any number of threads.
+  void correlate(const Correlation<R, Numbers>& c, int64_t row0, int64_t row1, int thread, R* scratch) const {
+    int64_t start = 0;
+    for (int64_t b = 0; b < c.batch && start < row1; start += c.lengths[b++]) {
+      const InsideFrames in(c.taps, c.dilation, c.left, c.lengths[b]);
+      const int64_t stop = min_of(c.lengths[b], row1 - start);
+      int64_t t = max_of<int64_t>(0, row0 - start);
+      if (t < in.first) correlate_span(c, b, t, min_of(in.first, stop), scratch);
+      // then pairs, each where its first place falls, then frames alone
+      t = max_of(t, in.first);
+      const int64_t paired = in.first + 2 * in.pairs;
+      const auto pair_from = [&](int64_t place) { return (min_of(place, paired) - in.first + 1) / 2; };
+      if (t < min_of(stop, paired)) each_chunk(pair_from(t), pair_from(stop), [&](int64_t first, int64_t count) {
+        filter_frames<true>(c, b, first, count, in, thread, scratch);
+      });
+      t = max_of(t, paired);
+      if (t < min_of(stop, in.end())) each_chunk(t - paired, min_of(stop, in.end()) - paired, [&](int64_t first, int64_t count) {
+        filter_frames<false>(c, b, first, count, in, thread, scratch);
+      });
+      t = max_of(t, in.end());
+      if (t < stop) correlate_span(c, b, t, stop, scratch);
+    }
+  }
+
+ private:
+  static constexpr int W = kLanes<R>;
+  static constexpr int64_t kRowsInCache = 24 << 10;  // bytes of L1
+  struct Product {
+    int64_t lines;
+    R* weight;
+  };
+  Product product(int64_t taps, Arena& arena) const {
+    return {taps * inputs_, arena.take<R>(panels_size<R>(taps * inputs_, outputs_))};
+  }
+  int tile() const { return correlated_rows(static_cast<int>(min_of<int64_t>(kPanelVectors, ceil_div(outputs_, W)))); }
+
+  // f(first, count): nearly equal tiles, as many at once as the rows to multiply have room for.
+  template <class F>
+  void each_chunk(int64_t first, int64_t last, const F& f) const {
+    const int64_t n = last - first, tiles = ceil_div(n, tile()), at_once = pairs_ / tile();
+    for (int64_t q = 0; q < tiles; q += at_once) {
+      const int64_t from = piece_start(n, tiles, q), to = piece_start(n, tiles, min_of(q + at_once, tiles));
+      f(first + from, to - from);
+    }
+  }
+
+  int64_t group_width() const { return plan_.groups * inputs_; }
+  int64_t part_size() const { return pairs_ * group_width() + W; }
+
+  // Sums of rows for one of the products: groups side by side, pairs one after the other. They are stored in whole vectors,
+  // from the first to the last: what is too much is overwritten by the next, or lies between.
+  struct Rows {
+    R *m, *n, *first, *second;
+  };
+  // x: the row under a pair's oldest tap, rows of neighbouring taps are `next` apart. Without its second frame, nothing is
+  // read beyond the taps of the first.
+  template <bool Second>
+  PYSEQ_INLINE void make_rows(const R* x, int64_t next, const Rows& rows, int64_t pair) const {
+    int64_t at = pair * group_width();
+    for (int64_t g = 0; g < plan_.groups; g++, x += 3 * next, at += inputs_) {
+      const auto make = [&](int64_t i, const auto& get) {
+        const Vec<R> x0 = get(x + i), x1 = get(x + next + i), x2 = get(x + 2 * next + i);
+        store(rows.m + at + i, x1 + x2);
+        store(rows.n + at + i, x2 - x1);
+        store(rows.first + at + i, x0 - x2);
+        if (Second) store(rows.second + at + i, get(x + 3 * next + i) - x1);
+      };
+      int64_t i = 0;
+      for (; i + W <= inputs_; i += W) make(i, [](const R* p) { return load(p); });
+      const int left = static_cast<int>(inputs_ - i);
+      if (left) make(i, [left](const R* p) { return load_n(p, left); });
+    }
+  }
+
+  // A tile's sums go on over runs of lines; what is done with them after each:
+  enum class Then { kGoOn, kKeep, kSplit, kFirst, kSecond };
+  struct Run {
+    const R* rows;   // of sums, `group_width` apart; null: rows of x,
+    int64_t away;    // so far from that under the oldest tap
+    const R* weight;
+    int64_t panel_lines, lines;  // of its panels, and how many of these
+    Then then;
+  };
+  struct Chunk {
+    const R* x[kRowChunk];  // under the oldest tap
+    R* out[2 * kRowChunk];  // first frames, second ones
+    int64_t frames[2 * kRowChunk];
+    int64_t count;
+    const R* bias;
+    R* kept;  // sums of a tile
+    Run runs[8];
+    int64_t run_count;
+  };
+  void set_runs(Chunk& c, const Rows& rows, int64_t next, bool pairs) const {
+    c.run_count = 0;
+    const auto sums = [&](const R* from, const Product& p, Then then) {
+      c.runs[c.run_count++] = {from, 0, p.weight, p.lines, group_width(), plan_.others && then >= Then::kFirst ? Then::kGoOn : then};
+    };
+    const auto others = [&](const Product& p, int64_t later, Then then) {
+      for (int64_t o = 0; o < plan_.others; o++)
+        c.runs[c.run_count++] = {nullptr, (3 * plan_.groups + o + later) * next, p.weight, p.lines, inputs_,
+                                 o + 1 < plan_.others ? Then::kGoOn : then};
+    };
+    sums(rows.m, m_, Then::kKeep);
+    sums(rows.n, n_, Then::kSplit);
+    sums(rows.first, first_, Then::kFirst);
+    others(first_, 0, Then::kFirst);
+    if (!pairs) return;
+    sums(rows.second, second_, Then::kSecond);
+    others(second_, 1, Then::kSecond);
+  }
+
+  template <int MR, int NV>
+  PYSEQ_TILE static void filter_tile(const Chunk& c, int64_t row, int64_t column, int64_t outputs) {
+    Vec<R> acc[MR][NV] = {};
+    const auto each_sum = [&](const auto& f) {
+      PYSEQ_UNROLL for (int i = 0; i < MR; i++)
+        PYSEQ_UNROLL for (int j = 0; j < NV; j++) f(acc[i][j], c.kept + (i * NV + j) * W, j);
+    };
+    const auto bias = [&](int j) { return c.bias ? load(c.bias + column + j * W) : Vec<R>{}; };
+    const auto write = [&](R* const* out) {
+      const int64_t left = outputs - column - (NV - 1) * W;
+      PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
+        PYSEQ_UNROLL for (int j = 0; j < NV - 1; j++) store(out[row + i] + column + j * W, acc[i][j]);
+        store_up_to(out[row + i] + column + (NV - 1) * W, acc[i][NV - 1], left);
+      }
+    };
+    int64_t line = 0;
+    for (int64_t q = 0; q < c.run_count; q++) {
+      const Run& run = c.runs[q];
+      const R* a[MR];
+      PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] = run.rows ? run.rows + (row + i) * run.lines : c.x[row + i] + run.away;
+      const R* b = run.weight + run.panel_lines * column + line * NV * W;
+      multiply_add<R, MR, NV, NV, 0>(acc, run.lines, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
+      line = run.then == Then::kGoOn ? line + run.lines : 0;
+      if (run.then == Then::kGoOn) continue;
+      if (run.then == Then::kKeep) each_sum([](Vec<R>& sum, R* keep, int) { store(keep, sum), sum = Vec<R>{}; });
+      else if (run.then == Then::kSplit) each_sum([&](Vec<R>& sum, R* keep, int j) {
+        const Vec<R> m = load(keep), n = sum;
+        sum = (m + n) + bias(j);
+        store(keep, (m - n) + bias(j));
+      });
+      else if (run.then == Then::kSecond) write(c.out + c.count);
+      else {
+        write(c.out);
+        each_sum([](Vec<R>& sum, R* keep, int) { sum = load(keep); });
+      }
+    }
+  }
+
+  // `count` pairs from one on, or frames alone.
+  template <bool Pairs>
+  void filter_frames(const Correlation<R, Numbers>& c, int64_t b, int64_t index, int64_t count, const InsideFrames& in,
+                     int thread, R* scratch) const {
+    R* room = rooms_ + thread * room_size_;
+    const Rows rows = {room, room + part_size(), room + 2 * part_size(), room + 3 * part_size()};
+    const int64_t next = c.dilation * c.in_stride;
+    Chunk chunk;
+    chunk.count = count;
+    chunk.bias = c.bias;
+    chunk.kept = room + 4 * part_size();
+    set_runs(chunk, rows, next, Pairs);
+    int64_t t = Pairs ? in.frame(index) : in.first_single + index, left = in.dilation - index % in.dilation;
+    for (int64_t i = 0; i < count; i++) {
+      chunk.x[i] = c.in + (c.in_start[b] + t - c.left) * c.in_stride;
+      make_rows<Pairs>(chunk.x[i], next, rows, i);
+      chunk.frames[i] = t;
+      chunk.out[i] = c.finish.z_rows(b, t, scratch + i * outputs_);
+      if (Pairs) {
+        chunk.frames[count + i] = t + in.dilation;
+        chunk.out[count + i] = c.finish.z_rows(b, t + in.dilation, scratch + (count + i) * outputs_);
+      }
+      t++;
+      if (Pairs && --left == 0) {  // what follows are the other frames of these pairs
+        t += in.dilation;
+        left = in.dilation;
+      }
+    }
+    for (int64_t column = 0; column < outputs_; column += kPanelVectors * W) {
+      const int nv = static_cast<int>(min_of<int64_t>(kPanelVectors, ceil_div(outputs_ - column, W)));
+      with_rows<kPanelVectors>(nv, [&](auto v) {
+        constexpr int NV = decltype(v)::value;
+        row_blocks<correlated_rows(NV)>(count, [&](int64_t row, auto mr) {
+          filter_tile<decltype(mr)::value, NV>(chunk, row, column, outputs_);
+        });
+      });
+    }
+    c.finish.rows(b, chunk.out, Pairs ? 2 * count : count, [&](int64_t i) { return chunk.frames[i]; });
+  }
+
+  FilterPlan plan_;
+  int64_t inputs_, outputs_;
+  Product m_ = {}, n_ = {}, first_ = {}, second_ = {};
+  int64_t pairs_ = 0, room_size_ = 0;  // at once; numbers
+  R* rooms_ = nullptr;  // for each thread, rows to multiply and sums of a tile
+};
+
+}  // namespace
+}  // namespace PYSEQ_TIER
+}  // namespace pyseq
