@@ -1,4 +1,4 @@
-// Dilated convolution along time, forward and backward (Conv1d in kernels.h).
+// Dilated convolution along time, forward and backward (Conv1d in kernels/convolution.h).
 //
 // Operands of another kind than numbers (P, gemm/tile.h): the products of z and grad_x then read copies of x and grad_z
 // in pairs of neighbouring channels, half as long. Sums and what follows stay in R.

@@ -1,4 +1,4 @@
-// A causal convolution one frame at a time (ConvStep in kernels.h).
+// A causal convolution one frame at a time (ConvStep in kernels/convolution.h).
 //
 // Weights are packed once, in panels of kStepVectors vectors of outputs: a single row needs that many sums to cover
 // the latency of a multiply-add. Lines of a panel are read once a frame, in order, so weights beyond the caches come at

@@ -1,4 +1,4 @@
-// Recurrent dropout and zoneout, after each step and before its gradients (kernels.h: RnnMasks).
+// Recurrent dropout and zoneout, after each step and before its gradients (kernels/recurrent.h: RnnMasks).
 //
 // All of it is apart from the tiles: a call without masks takes one branch a step.
 #pragma once
