@@ -45,13 +45,9 @@ struct Direction {
         weight(c.weight),
         by_input(c.kernel_size * (back ? c.in_channels : 1)),
         by_output(c.kernel_size * (back ? 1 : c.in_channels)) {}
-  // Of an output by an input under tap k of the correlation.
-  PYSEQ_INLINE const R* number(int64_t k, int64_t input, int64_t output) const {
-    return weight + input * by_input + output * by_output + (reversed ? taps - 1 - k : k);
-  }
-  // The weights of outputs [output, output + n) by one input under tap k, and zeros up to a vector.
+  // The weights of outputs [output, output + n) by one input under tap k of the correlation, and zeros up to a vector.
   PYSEQ_INLINE void line(int64_t k, int64_t input, int64_t output, R* to) const {
-    const R* w = number(k, input, output);
+    const R* w = weight + input * by_input + output * by_output + (reversed ? taps - 1 - k : k);
     const int64_t n = input < inputs ? min_of<int64_t>(kLanes<R>, outputs - output) : 0, step = by_output;
     for (int64_t i = 0; i < n; i++) to[i] = w[i * step];
     for (int64_t i = n; i < kLanes<R>; i++) to[i] = 0;
@@ -155,7 +151,7 @@ class Operands {
     if (copied) copy_operands<P>(c, source_, direction_.inputs, row0, row1, copies_);
     const int64_t first = piece_start(width_, threads, thread), last = piece_start(width_, threads, thread + 1);
     pack_taps<P>(direction_, first, last, weight_);
-    if (filter_.used()) filter_.pack(first, last, [&](int64_t k, int64_t i, int64_t o) { return *direction_.number(k, i, o); });
+    if (filter_.used()) filter_.pack(weight_, first, last);
   }
   // scratch: kMostRows rows of z, where it is kept nowhere.
   void multiply(int64_t row0, int64_t row1, int thread, R* scratch) const {

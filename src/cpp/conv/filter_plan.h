@@ -30,12 +30,11 @@ inline FilterPlan filter_plan(int64_t taps, int64_t inputs, int64_t outputs) {
   return {taps / 3, taps % 3};
 }
 
-// What the four products take of the weights of a group.
-template <class R>
+// What the four products take of the weights of a group: numbers or vectors of them.
+template <class T>
 struct FilterParts {
-  R m, n, first, second;
-  FilterParts(R g0, R g1, R g2)
-      : m(((g0 + g2) + g1) * R(0.5)), n(((g0 + g2) - g1) * R(0.5)), first(g0), second(g2) {}
+  T m, n, first, second;
+  FilterParts(T g0, T g1, T g2) : m(((g0 + g2) + g1) * 0.5f), n(((g0 + g2) - g1) * 0.5f), first(g0), second(g2) {}
 };
 
 }  // namespace

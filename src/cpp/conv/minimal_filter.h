@@ -40,10 +40,8 @@ class MinimalFilter {
   MinimalFilter(const FilterPlan& plan, int64_t inputs, int64_t outputs, int threads, Arena& arena)
       : plan_(plan), inputs_(inputs), outputs_(outputs) {
     if (plan.direct()) return;
-    m_ = product(plan.groups, arena);
-    n_ = product(plan.groups, arena);
-    first_ = product(plan.groups + plan.others, arena);
-    second_ = product(plan.groups + plan.others, arena);
+    m_ = arena.take<R>(panels_size<R>(group_width(), outputs));
+    n_ = arena.take<R>(panels_size<R>(group_width(), outputs));
     const int64_t fit = kRowsInCache / (4 * group_width() * static_cast<int64_t>(sizeof(R))) / tile() * tile();
     pairs_ = max_of<int64_t>(tile(), min_of(kRowChunk / tile() * tile(), fit));
     room_size_ = round_up(4 * part_size() + kAccumulators * W, kAlignment);
@@ -52,30 +50,20 @@ class MinimalFilter {
 
   bool used() const { return !plan_.direct(); }
 
-  // A thread's part of the weights: those by inputs [first, last). number(tap, input, output).
-  template <class F>
-  void pack(int64_t first, int64_t last, const F& number) const {
-    for (int64_t c0 = 0; c0 < outputs_; c0 += kPanelVectors * kLanes<R>) {
-      const int64_t wide = min_of<int64_t>(kPanelVectors * kLanes<R>, round_up(outputs_ - c0, kLanes<R>));
-      const int64_t n = min_of(wide, outputs_ - c0);
-      const auto line = [&](const Product& p, int64_t group, int64_t a) {
-        return p.weight + p.lines * c0 + (group * inputs_ + a) * wide;
-      };
-      for (int64_t a = first; a < last; a++) {
-        for (int64_t g = 0; g < plan_.groups; g++) {
-          R *m = line(m_, g, a), *n_line = line(n_, g, a), *first_line = line(first_, g, a), *second_line = line(second_, g, a);
-          for (int64_t c = 0; c < n; c++) {
-            const FilterParts<R> w(number(3 * g, a, c0 + c), number(3 * g + 1, a, c0 + c), number(3 * g + 2, a, c0 + c));
-            m[c] = w.m, n_line[c] = w.n, first_line[c] = w.first, second_line[c] = w.second;
-          }
-          for (int64_t c = n; c < wide; c++) m[c] = n_line[c] = first_line[c] = second_line[c] = 0;
+  // A thread's part of the weights of m and n: lines of inputs [first, last), made of those of the correlation. first and second
+  // have weights that are there already.
+  void pack(const R* direct, int64_t first, int64_t last) const {
+    for (int64_t c0 = 0; c0 < outputs_; c0 += kPanelVectors * W) {
+      const int64_t wide = min_of<int64_t>(kPanelVectors * W, round_up(outputs_ - c0, W));
+      for (int64_t g = 0; g < plan_.groups; g++)
+        for (int64_t i = first * wide; i < last * wide; i += W) {
+          const R* line = direct + taps() * inputs_ * c0 + 3 * g * inputs_ * wide + i;
+          const auto tap = [&](int64_t k) { return load(line + k * inputs_ * wide); };
+          const FilterParts<Vec<R>> parts(tap(0), tap(1), tap(2));
+          const int64_t at = group_width() * c0 + g * inputs_ * wide + i;
+          store(m_ + at, parts.m);
+          store(n_ + at, parts.n);
         }
-        for (int64_t o = 0; o < plan_.others; o++) {
-          R *first_line = line(first_, plan_.groups + o, a), *second_line = line(second_, plan_.groups + o, a);
-          for (int64_t c = 0; c < wide; c++)
-            first_line[c] = second_line[c] = c < n ? number(3 * plan_.groups + o, a, c0 + c) : R(0);
-        }
-      }
     }
   }
 
@@ -106,13 +94,6 @@ class MinimalFilter {
  private:
   static constexpr int W = kLanes<R>;
   static constexpr int64_t kRowsInCache = 24 << 10;  // bytes of L1
-  struct Product {
-    int64_t lines;
-    R* weight;
-  };
-  Product product(int64_t taps, Arena& arena) const {
-    return {taps * inputs_, arena.take<R>(panels_size<R>(taps * inputs_, outputs_))};
-  }
   int tile() const { return correlated_rows(static_cast<int>(min_of<int64_t>(kPanelVectors, ceil_div(outputs_, W)))); }
 
   // f(first, count): nearly equal tiles, as many at once as the rows to multiply have room for.
@@ -125,6 +106,7 @@ class MinimalFilter {
     }
   }
 
+  int64_t taps() const { return 3 * plan_.groups + plan_.others; }
   int64_t group_width() const { return plan_.groups * inputs_; }
   int64_t part_size() const { return pairs_ * group_width() + W; }
 
@@ -153,46 +135,41 @@ class MinimalFilter {
     }
   }
 
-  // A tile's sums go on over runs of lines; what is done with them after each:
-  enum class Then { kGoOn, kKeep, kSplit, kFirst, kSecond };
-  struct Run {
-    const R* rows;   // of sums, `group_width` apart; null: rows of x,
-    int64_t away;    // so far from that under the oldest tap
-    const R* weight;
-    int64_t panel_lines, lines;  // of its panels, and how many of these
-    Then then;
-  };
   struct Chunk {
     const R* x[kRowChunk];  // under the oldest tap
     R* out[2 * kRowChunk];  // first frames, second ones
     int64_t frames[2 * kRowChunk];
-    int64_t count;
-    const R* bias;
-    R* kept;  // sums of a tile
-    Run runs[8];
-    int64_t run_count;
+    int64_t count, next;    // numbers between rows of neighbouring taps
+    bool pairs;
+    Rows rows;
+    const R *direct, *bias;  // of the correlation
+    R* kept;                 // sums of a tile
   };
-  void set_runs(Chunk& c, const Rows& rows, int64_t next, bool pairs) const {
-    c.run_count = 0;
-    const auto sums = [&](const R* from, const Product& p, Then then) {
-      c.runs[c.run_count++] = {from, 0, p.weight, p.lines, group_width(), plan_.others && then >= Then::kFirst ? Then::kGoOn : then};
-    };
-    const auto others = [&](const Product& p, int64_t later, Then then) {
-      for (int64_t o = 0; o < plan_.others; o++)
-        c.runs[c.run_count++] = {nullptr, (3 * plan_.groups + o + later) * next, p.weight, p.lines, inputs_,
-                                 o + 1 < plan_.others ? Then::kGoOn : then};
-    };
-    sums(rows.m, m_, Then::kKeep);
-    sums(rows.n, n_, Then::kSplit);
-    sums(rows.first, first_, Then::kFirst);
-    others(first_, 0, Then::kFirst);
-    if (!pairs) return;
-    sums(rows.second, second_, Then::kSecond);
-    others(second_, 1, Then::kSecond);
+  // A tile's sums go on over runs of lines: m, n, then for the first frames the groups and the other taps, then for the second.
+  // What is done with them after each:
+  enum class Then { kGoOn, kKeep, kSplit, kFirst, kSecond };
+  struct Run {
+    const R* rows;  // of sums, `group_width` apart; null: rows of x,
+    int64_t away;   // so far from that under the oldest tap
+    const R* weight;  // panels
+    int64_t panel_lines, line, lines;  // theirs; the first of the run, and how many
+    Then then;
+  };
+  int64_t run_count(bool pairs) const { return 2 + (pairs ? 2 : 1) * (plan_.groups + plan_.others); }
+  PYSEQ_INLINE Run run(const Chunk& c, int64_t q) const {
+    if (q == 0) return {c.rows.m, 0, m_, group_width(), 0, group_width(), Then::kKeep};
+    if (q == 1) return {c.rows.n, 0, n_, group_width(), 0, group_width(), Then::kSplit};
+    const int64_t parts = plan_.groups + plan_.others, later = q - 2 >= parts, part = q - 2 - later * parts;
+    const Then then = part + 1 < parts ? Then::kGoOn : later ? Then::kSecond : Then::kFirst;
+    if (part < plan_.groups)
+      return {(later ? c.rows.second : c.rows.first) + part * inputs_, 0, c.direct, taps() * inputs_,
+              (3 * part + 2 * later) * inputs_, inputs_, then};
+    const int64_t tap = part + 2 * plan_.groups;
+    return {nullptr, (tap + later) * c.next, c.direct, taps() * inputs_, tap * inputs_, inputs_, then};
   }
 
   template <int MR, int NV>
-  PYSEQ_TILE static void filter_tile(const Chunk& c, int64_t row, int64_t column, int64_t outputs) {
+  PYSEQ_TILE void filter_tile(const Chunk& c, int64_t row, int64_t column) const {
     Vec<R> acc[MR][NV] = {};
     const auto each_sum = [&](const auto& f) {
       PYSEQ_UNROLL for (int i = 0; i < MR; i++)
@@ -200,28 +177,26 @@ class MinimalFilter {
     };
     const auto bias = [&](int j) { return c.bias ? load(c.bias + column + j * W) : Vec<R>{}; };
     const auto write = [&](R* const* out) {
-      const int64_t left = outputs - column - (NV - 1) * W;
+      const int64_t left = outputs_ - column - (NV - 1) * W;
       PYSEQ_UNROLL for (int i = 0; i < MR; i++) {
         PYSEQ_UNROLL for (int j = 0; j < NV - 1; j++) store(out[row + i] + column + j * W, acc[i][j]);
         store_up_to(out[row + i] + column + (NV - 1) * W, acc[i][NV - 1], left);
       }
     };
-    int64_t line = 0;
-    for (int64_t q = 0; q < c.run_count; q++) {
-      const Run& run = c.runs[q];
+    for (int64_t q = 0, end = run_count(c.pairs); q < end; q++) {
+      const Run now = run(c, q);
       const R* a[MR];
-      PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] = run.rows ? run.rows + (row + i) * run.lines : c.x[row + i] + run.away;
-      const R* b = run.weight + run.panel_lines * column + line * NV * W;
-      multiply_add<R, MR, NV, NV, 0>(acc, run.lines, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
-      line = run.then == Then::kGoOn ? line + run.lines : 0;
-      if (run.then == Then::kGoOn) continue;
-      if (run.then == Then::kKeep) each_sum([](Vec<R>& sum, R* keep, int) { store(keep, sum), sum = Vec<R>{}; });
-      else if (run.then == Then::kSplit) each_sum([&](Vec<R>& sum, R* keep, int j) {
+      PYSEQ_UNROLL for (int i = 0; i < MR; i++) a[i] = now.rows ? now.rows + (row + i) * group_width() : c.x[row + i] + now.away;
+      const R* b = now.weight + now.panel_lines * column + now.line * NV * W;
+      multiply_add<R, MR, NV, NV, 0>(acc, now.lines, [&](int i, int64_t k) { return a[i][k]; }, b, NV * W);
+      if (now.then == Then::kGoOn) continue;
+      if (now.then == Then::kKeep) each_sum([](Vec<R>& sum, R* keep, int) { store(keep, sum), sum = Vec<R>{}; });
+      else if (now.then == Then::kSplit) each_sum([&](Vec<R>& sum, R* keep, int j) {
         const Vec<R> m = load(keep), n = sum;
         sum = (m + n) + bias(j);
         store(keep, (m - n) + bias(j));
       });
-      else if (run.then == Then::kSecond) write(c.out + c.count);
+      else if (now.then == Then::kSecond) write(c.out + c.count);
       else {
         write(c.out);
         each_sum([](Vec<R>& sum, R* keep, int) { sum = load(keep); });
@@ -234,17 +209,18 @@ class MinimalFilter {
   void filter_frames(const Correlation<R, Numbers>& c, int64_t b, int64_t index, int64_t count, const InsideFrames& in,
                      int thread, R* scratch) const {
     R* room = rooms_ + thread * room_size_;
-    const Rows rows = {room, room + part_size(), room + 2 * part_size(), room + 3 * part_size()};
-    const int64_t next = c.dilation * c.in_stride;
     Chunk chunk;
     chunk.count = count;
+    chunk.next = c.dilation * c.in_stride;
+    chunk.pairs = Pairs;
+    chunk.rows = {room, room + part_size(), room + 2 * part_size(), room + 3 * part_size()};
+    chunk.direct = c.weight;
     chunk.bias = c.bias;
     chunk.kept = room + 4 * part_size();
-    set_runs(chunk, rows, next, Pairs);
     int64_t t = Pairs ? in.frame(index) : in.first_single + index, left = in.dilation - index % in.dilation;
     for (int64_t i = 0; i < count; i++) {
       chunk.x[i] = c.in + (c.in_start[b] + t - c.left) * c.in_stride;
-      make_rows<Pairs>(chunk.x[i], next, rows, i);
+      make_rows<Pairs>(chunk.x[i], chunk.next, chunk.rows, i);
       chunk.frames[i] = t;
       chunk.out[i] = c.finish.z_rows(b, t, scratch + i * outputs_);
       if (Pairs) {
@@ -262,7 +238,7 @@ class MinimalFilter {
       with_rows<kPanelVectors>(nv, [&](auto v) {
         constexpr int NV = decltype(v)::value;
         row_blocks<correlated_rows(NV)>(count, [&](int64_t row, auto mr) {
-          filter_tile<decltype(mr)::value, NV>(chunk, row, column, outputs_);
+          filter_tile<decltype(mr)::value, NV>(chunk, row, column);
         });
       });
     }
@@ -271,7 +247,7 @@ class MinimalFilter {
 
   FilterPlan plan_;
   int64_t inputs_, outputs_;
-  Product m_ = {}, n_ = {}, first_ = {}, second_ = {};
+  R *m_ = nullptr, *n_ = nullptr;  // panels of group_width() lines
   int64_t pairs_ = 0, room_size_ = 0;  // at once; numbers
   R* rooms_ = nullptr;  // for each thread, rows to multiply and sums of a tile
 };
