@@ -15,13 +15,14 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Rows of an automaton, made when first asked for, each in cache lines of its own. A state is where its row is:
-//   [scores: stride floats][links: stride pointers, to the rows of the next states, or null][number of the state]
+// Rows of an automaton, made when first asked for, each in cache lines of its own. A state is where its row is. In the
+// place of the blank, which leads nowhere, the links of a row have the number of its state.
 class AutomatonReader final : public SourceReader {
  public:
   AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
       : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), stride_(beam_room(classes)),
-        blank_(blank), row_bytes_((stride_ + kTail) * int64_t{sizeof(float)} + stride_ * int64_t{sizeof(float*)}),
+        blank_(blank), row_bytes_(stride_ * int64_t{sizeof(float) + sizeof(int32_t)}),
+        block_(std::min(automaton_->states(), std::max(int64_t{1}, kMostBytes / row_bytes_))),
         place_(static_cast<int32_t*>(std::calloc(static_cast<std::size_t>(automaton_->states()), sizeof(int32_t)))) {
     if (!place_) throw std::bad_alloc();
   }
@@ -30,20 +31,18 @@ class AutomatonReader final : public SourceReader {
   const float* row(SourceState state) override { return state.row; }
   SourceState next(SourceState state, int32_t label) override {
     SourceState to;
-    to.row = links(state.row)[label];
+    to.row = linked_row(state.row, stride_, label);
     return to.row ? to : follow(state, label);
   }
   float finish(SourceState state) override {
     return scaled(automaton_->finish[static_cast<std::size_t>(number_of(state))]);
   }
   bool rows_are_states() const override { return true; }
-  bool crowded() const override {
-    return static_cast<int64_t>(held_.size()) * row_bytes_ > kMostBytes;
-  }
+  bool crowded() const override { return blocks_.size() > 1; }
   void forget() override {
     for (const int32_t state : held_) place_.get()[state] = 0;
     held_.clear();
-    blocks_.clear();
+    blocks_.resize(std::min(blocks_.size(), std::size_t{1}));
   }
   SourceState lasting(SourceState state) const override {
     SourceState number{};
@@ -54,13 +53,9 @@ class AutomatonReader final : public SourceReader {
 
  private:
   static constexpr int64_t kMostBytes = 64 << 20;
-  static constexpr int64_t kTail = 16;   // a cache line
-  static constexpr int32_t kBlock = 64;   // rows; they stay where they are
 
-  int32_t number_of(SourceState state) const { return *reinterpret_cast<const int32_t*>(links(state.row) + stride_); }
-  const float** links(const float* row) const {
-    return reinterpret_cast<const float**>(const_cast<float*>(row + stride_));
-  }
+  int32_t number_of(SourceState state) const { return links(state.row)[blank_]; }
+  int32_t* links(const float* row) const { return reinterpret_cast<int32_t*>(const_cast<float*>(row + stride_)); }
 
   float scaled(float score) const { return score == -kInfinity ? score : scale_ * score; }
 
@@ -71,15 +66,15 @@ class AutomatonReader final : public SourceReader {
     return found;
   }
   float* row_at(int32_t place) {
-    char* const block = blocks_[static_cast<std::size_t>(place / kBlock)].get();
-    return reinterpret_cast<float*>(block + place % kBlock * row_bytes_);
+    char* const block = blocks_[static_cast<std::size_t>(place / block_)].get();
+    return reinterpret_cast<float*>(block + place % block_ * row_bytes_);
   }
 
   // The state that a label leads to: that of its arc in this state or in the first it falls back to that has one.
   SourceState follow(SourceState state, int32_t label) {
     const int32_t number = target(number_of(state), label);
     const SourceState to = at(number);
-    links(state.row)[label] = to.row;
+    if (blocks_.size() == 1) links(state.row)[label] = row_link(state.row, to.row);
     return to;
   }
   int32_t target(int32_t state, int32_t label) const {
@@ -98,13 +93,13 @@ class AutomatonReader final : public SourceReader {
     const int32_t fallback = automaton_->fallback[s];
     const float* const below = fallback < 0 ? nullptr : at(fallback).row;
     const auto place = static_cast<int32_t>(held_.size());
-    if (place % kBlock == 0) {
-      const auto bytes = static_cast<std::size_t>(kBlock * row_bytes_);
+    if (place / block_ == static_cast<int64_t>(blocks_.size())) {
+      const auto bytes = static_cast<std::size_t>(block_ * row_bytes_);
       blocks_.emplace_back(static_cast<char*>(std::aligned_alloc(static_cast<std::size_t>(kAlignment), bytes)));
       if (!blocks_.back()) throw std::bad_alloc();
-      std::memset(blocks_.back().get(), 0, bytes);  // no links
     }
     float* const row = row_at(place);
+    std::memset(row, 0, static_cast<std::size_t>(row_bytes_));  // no links
     const float base = below ? scaled(automaton_->backoff[s]) : scaled(automaton_->otherwise) + bonus_;
     for (int64_t c = 0; c < classes_; c++) row[c] = below ? below[c] + base : base;
     for (int64_t a = automaton_->begin[s]; a < automaton_->begin[s + 1]; a++) {
@@ -115,7 +110,7 @@ class AutomatonReader final : public SourceReader {
     for (int64_t c = 0; c < classes_; c++)
       if (c != blank_) most = std::max(most, row[c]);
     row[blank_] = most;
-    *reinterpret_cast<int32_t*>(links(row) + stride_) = state;
+    links(row)[blank_] = state;
     held_.push_back(state);
     place_.get()[state] = place + 1;
     return row;
@@ -127,9 +122,10 @@ class AutomatonReader final : public SourceReader {
   std::shared_ptr<const Automaton> automaton_;
   float scale_, bonus_;
   int64_t classes_, stride_, blank_, row_bytes_;
-  std::unique_ptr<int32_t, Free> place_;  // [states] place + 1; pages that are never touched cost nothing
+  int64_t block_;  // rows of a block; they stay where they are, and pages that are never touched cost nothing
+  std::unique_ptr<int32_t, Free> place_;  // [states] place + 1; likewise
   std::vector<int32_t> held_;             // states with a row, by place
-  std::vector<std::unique_ptr<char, Free>> blocks_;
+  std::vector<std::unique_ptr<char, Free>> blocks_;  // links are between rows of the first; with a second it is crowded
 };
 
 }  // namespace

@@ -19,7 +19,17 @@ union SourceState {
 };
 
 // A row: const float* to [beam_room(classes)] scores, in the blank's place the largest of the others. Where rows are
-// states, links stand behind it: [beam_room(classes)] pointers to the rows of the next states, null until asked for.
+// states, they are whole cache lines, and links stand behind the scores: [beam_room(classes)] int32_t, how many cache
+// lines further the row of the next state is, plus 1; 0 until asked for. (No row is a single line, so none is at -1.)
+constexpr int64_t kLineFloats = 16;
+inline int32_t row_link(const float* from, const float* to) {
+  return static_cast<int32_t>((to - from) / kLineFloats + 1);
+}
+// The row that a label leads to, or null.
+inline const float* linked_row(const float* row, int64_t stride, int32_t label) {
+  const int64_t link = reinterpret_cast<const int32_t*>(row + stride)[label];
+  return link ? row + (link - 1) * kLineFloats : nullptr;
+}
 
 // What one thread keeps of a source: rows, made when first asked for.
 class SourceReader {
@@ -73,7 +83,7 @@ class ScoreRows {
   // With a single source whose rows are states, an entry needs nothing but its row.
   bool direct() const { return direct_; }
   const float* follow(const float* row, int32_t label) {
-    const float* const known = reinterpret_cast<const float* const*>(row + stride_)[label];
+    const float* const known = linked_row(row, stride_, label);
     return known ? known : readers_[0]->next(state_of(row).parts[0], label).row;
   }
   static ScoredState state_of(const float* row);
