@@ -186,8 +186,8 @@ class Frame {
       classes += __builtin_popcount(bits);
       most = vmax(most, v);
     }
-    whole_rows = p.rows && !(kHasLookup<R> && p.classes <= 2 * W) &&
-                 ceil_div(p.classes, W) <= kGatherCost * ceil_div(classes, W);
+    short_rows = p.rows && kHasLookup<R> && p.classes <= 2 * W;
+    whole_rows = p.rows && (short_rows ? classes > W : ceil_div(p.classes, W) <= kGatherCost * ceil_div(classes, W));
     best_class = max_tree<R>(most);
     store(class_score + classes, never);
     store_ints<R>(class_id + classes, IntVec<R>{});
@@ -197,7 +197,7 @@ class Frame {
 
   // Which lanes of the vectors of labels are no extension of an entry: they would be entries already.
   void exclude_children() {
-    vectors = ceil_div(whole_rows ? p.classes : classes, W);
+    vectors = max_of<int64_t>(1, ceil_div(whole_rows ? p.classes : classes, W));
     for (int64_t k = 0; k < p.count * vectors; k++) excluded[k] = 0;
     for (int64_t k = 0; k < p.children; k++) {
       const int32_t child = p.child[k];
@@ -215,14 +215,15 @@ class Frame {
   void add_extensions() {
     exclude_children();
     if (!p.rows) extend<kNoRows>();
+    else if (short_rows && whole_rows) extend<kShortRows>();
+    else if (short_rows) extend<kRowsInRegisters>();
     else if (whole_rows) extend<kWholeRows>();
-    else if (kHasLookup<R> && p.classes <= 2 * W) extend<kRowsInRegisters>();
     else extend<kPartsOfRows>();
   }
 
   // To gather numbers of a row takes several times as long as to load as many that lie together: unless few classes are
   // left, all are tried, the others with -inf. Short rows are looked up in two registers.
-  enum RowUse { kNoRows, kRowsInRegisters, kPartsOfRows, kWholeRows };
+  enum RowUse { kNoRows, kRowsInRegisters, kShortRows, kPartsOfRows, kWholeRows };
   static constexpr int64_t kGatherCost = 4;
   static constexpr int64_t kCutFrom = 6;  // widths: cuts cost more than candidates in vain, 4 to 8 % of the time with 3
 
@@ -260,24 +261,22 @@ class Frame {
   // Adds the extensions of entry i to `n` candidates.
   template <RowUse kRows>
   PYSEQ_INLINE int64_t extend(int64_t i, int64_t n) {
+    constexpr bool kWhole = kRows == kWholeRows || kRows == kShortRows;
+    constexpr bool kShort = kRows == kRowsInRegisters || kRows == kShortRows;
     const Vec<R> sum = splat(total[i]), of_blank = splat(p.now.blank[i]), bound = splat(threshold);
     const IntVec<R> last = splat_int<R>(static_cast<Int>(p.last[i])), entry = splat_int<R>(static_cast<Int>(i));
     const uint16_t* const without = excluded + i * vectors;
     const float* const row = kRows == kNoRows ? nullptr : p.rows[i];
-    Vec<R> low = {}, high = {};
-    if (kRows == kRowsInRegisters) {
-      low = load_row<R>(row);
-      high = p.classes > W ? load_row<R>(row + W) : low;
-    }
-    for (int64_t v = 0; v < vectors; v++) {
+    const int64_t count = kRows == kRowsInRegisters ? 1 : kRows == kShortRows ? 2 : vectors;
+    for (int64_t v = 0; v < count; v++) {
       const int64_t c = v * W;
-      const IntVec<R> id = kRows == kWholeRows ? lane_numbers<R>() + static_cast<Int>(c) : load_ints<R>(class_id + c);
-      Vec<R> s = load((kRows == kWholeRows ? every_class : class_score) + c) + select<R>(id == last, of_blank, sum);
-      if (kRows == kWholeRows) s += load_row<R>(row + c);
-      if (kRows == kRowsInRegisters) s += lookup(low, high, id);
+      const IntVec<R> id = kWhole ? lane_numbers<R>() + static_cast<Int>(c) : load_ints<R>(class_id + c);
+      Vec<R> s = load((kWhole ? every_class : class_score) + c) + select<R>(id == last, of_blank, sum);
+      if (kWhole) s += load_row<R>(row + c);
+      if (kRows == kRowsInRegisters) s += lookup(load_row<R>(row), load_row<R>(p.classes > W ? row + W : row), id);
       if (kRows == kPartsOfRows) s += gather_row(row, id);
       const uint32_t bits = bits_above(s, bound) & ~static_cast<uint32_t>(without[v]);
-      if (kRows != kRowsInRegisters && !bits) continue;  // two vectors at most: sooner written in vain than foretold
+      if (!kShort && !bits) continue;  // two vectors at most: sooner written in vain than foretold
       compress_to(score + n, s, bits);
       compress_to(label + n, id, bits);
       store_ints<R>(from + n, entry);
@@ -365,7 +364,7 @@ class Frame {
   Int *from, *label;
   int64_t size = 0, classes = 0;
   int64_t vectors = 0;  // of labels that are tried
-  bool whole_rows = false;
+  bool short_rows = false, whole_rows = false;
   R denominator = 0, least = 0, threshold = 0, best_before = 0, best_class = 0;
 };
 
