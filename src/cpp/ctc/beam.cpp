@@ -118,10 +118,17 @@ class Frame {
       if (p.logits[p.last[i]] - denominator >= least)
         arriving[i] = (p.last[parent] == p.last[i] ? p.now.blank[parent] : total[parent]) + p.gain[i];
     }
+    const bool short_row = kHasLookup<R> && p.classes >= W && p.classes <= 2 * W;
+    Vec<R> low = none, high = none;
+    if (short_row) {
+      low = load(p.logits);
+      if (p.classes > W) high = load_n(p.logits + W, static_cast<int>(p.classes - W));
+    }
     size = 0;
     Vec<R> worst = splat(-R(kNoScore));
     for (int64_t j = 0; j < p.count; j += W) {
-      const Vec<R> step = gather(p.logits, load_entries<R>(p.last + j)) - denominator;
+      const IntVec<R> last = load_entries<R>(p.last + j);
+      const Vec<R> step = (short_row ? lookup(low, high, last) : gather(p.logits, last)) - denominator;
       const Vec<R> blank = vmax(none, load(total + j) + of_blank);
       const Vec<R> label = vmax(none, log_add<R>(load(p.now.label + j), load(arriving + j)) + step);
       const Vec<R> sum = log_add<R>(blank, label);
