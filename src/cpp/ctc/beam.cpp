@@ -347,17 +347,42 @@ class Frame {
 
   // The new beam, relative to its best score, which is returned.
   R write_entries() {
-    R most = R(kNoScore);
-    for (int64_t j = 0; j < size; j++) most = max_of(most, score[j]);
+    const Vec<R> none = splat(R(kNoScore));
+    store(score + size, none);
+    Vec<R> high = none;
+    for (int64_t j = 0; j < size; j += W) high = vmax(high, load(score + j));
+    const R most = max_tree<R>(high);
+    if (kHasLookup<R> && p.count <= 2 * W) write_looked_up(splat(most));
+    else write_each(most);
+    for (int64_t j = 0; j < size; j++) {
+      p.from[j] = static_cast<int32_t>(from[j]);
+      p.label[j] = static_cast<int32_t>(label[j]);
+    }
+    return most;
+  }
+
+  void write_looked_up(Vec<R> most) {
+    const Vec<R> none = splat(R(kNoScore));
+    const int64_t second = p.count > W ? W : 0;
+    const Vec<R> blanks[] = {load(stay_blank), load(stay_blank + second)};
+    const Vec<R> labels[] = {load(stay_label), load(stay_label + second)};
+    for (int64_t j = 0; j < size; j += W) {
+      const IntVec<R> entry = load_ints<R>(from + j), left = splat_int<R>(static_cast<Int>(size - j));
+      const IntVec<R> there = lane_numbers<R>() < left, kept = load_ints<R>(label + j) < 0;
+      const Vec<R> blank = lookup(blanks[0], blanks[1], entry) - most;
+      const Vec<R> of_label = select<R>(kept, lookup(labels[0], labels[1], entry), load(score + j)) - most;
+      store(p.next.blank + j, select<R>(there & kept, vmax(none, blank), none));
+      store(p.next.label + j, select<R>(there, vmax(none, of_label), none));
+    }
+  }
+
+  void write_each(R most) {
     for (int64_t j = 0; j < size; j++) {
       const Int i = from[j];
-      p.from[j] = static_cast<int32_t>(i);
-      p.label[j] = static_cast<int32_t>(label[j]);
       p.next.blank[j] = label[j] < 0 ? max_of(R(kNoScore), stay_blank[i] - most) : R(kNoScore);
       p.next.label[j] = label[j] < 0 ? max_of(R(kNoScore), stay_label[i] - most) : score[j] - most;
     }
     for (int64_t j = size; j < round_up(size, W); j++) p.next.blank[j] = p.next.label[j] = R(kNoScore);
-    return most;
   }
 
   const CtcBeamFrame<R>& p;
