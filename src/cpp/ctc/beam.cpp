@@ -112,12 +112,10 @@ class Frame {
   // Candidates that are entries already, with what reaches them from their parents.
   void keep_entries() {
     const Vec<R> none = splat(R(kNoScore)), of_blank = splat(p.logits[p.blank] - denominator);
-    for (int64_t j = 0; j < p.count; j += W) store(arriving + j, none);
-    for (int64_t k = 0; k < p.children; k++) {
-      const int32_t i = p.child[k], parent = p.parent[i];
-      if (p.logits[p.last[i]] - denominator >= least)
-        arriving[i] = (p.last[parent] == p.last[i] ? p.now.blank[parent] : total[parent]) + p.gain[i];
-    }
+    Vec<R> reached[2] = {none, none};
+    const bool few = p.count <= 2 * W;
+    if (few) reach_children(reached);
+    else reach_children();
     const bool short_row = kHasLookup<R> && p.classes >= W && p.classes <= 2 * W;
     Vec<R> low = none, high = none;
     if (short_row) {
@@ -130,7 +128,8 @@ class Frame {
       const IntVec<R> last = load_entries<R>(p.last + j);
       const Vec<R> step = (short_row ? lookup(low, high, last) : gather(p.logits, last)) - denominator;
       const Vec<R> blank = vmax(none, load(total + j) + of_blank);
-      const Vec<R> label = vmax(none, log_add<R>(load(p.now.label + j), load(arriving + j)) + step);
+      const Vec<R> from_above = few ? reached[j / W] : load(arriving + j);
+      const Vec<R> label = vmax(none, log_add<R>(load(p.now.label + j), from_above) + step);
       const Vec<R> sum = log_add<R>(blank, label);
       store(stay_blank + j, blank);
       store(stay_label + j, label);
@@ -143,6 +142,29 @@ class Frame {
     }
     threshold = size == p.width ? -max_tree<R>(-worst) : R(kDead);
     if (!p.rows) threshold = max_of(threshold, reached_by_best());
+  }
+
+  // What reaches entry i, a child, from its parent before its label is counted.
+  R from_parent(int32_t i) const {
+    const int32_t parent = p.parent[i], label = p.last[i];
+    const R score = p.last[parent] == label ? p.now.blank[parent] : total[parent];
+    const R gain = p.rows ? static_cast<R>(p.rows[parent][label]) : R(0);
+    return p.logits[label] - denominator >= least ? score + gain : R(kNoScore);
+  }
+
+  void reach_children() {
+    for (int64_t j = 0; j < p.count; j += W) store(arriving + j, splat(R(kNoScore)));
+    for (int64_t k = 0; k < p.children; k++) arriving[p.child[k]] = from_parent(p.child[k]);
+  }
+
+  // The same in registers: numbers just written one by one are slow to read as a vector.
+  void reach_children(Vec<R> (&reached)[2]) const {
+    for (int64_t k = 0; k < p.children; k++) {
+      const Vec<R> v = splat(from_parent(p.child[k]));
+      const IntVec<R> lane = splat_int<R>(static_cast<Int>(p.child[k]));
+      reached[0] = select<R>(lane_numbers<R>() == lane, v, reached[0]);
+      reached[1] = select<R>(lane_numbers<R>() + static_cast<Int>(W) == lane, v, reached[1]);
+    }
   }
 
   // A score that at least `width` candidates exceed, without looking for them: the best entry extended by so many

@@ -38,8 +38,6 @@ Search<R>::Search(const SearchSettings& settings, const Scoring& scoring)
       label_(beam_room(settings.width)),
       next_blank_(beam_room(settings.width)),
       next_label_(beam_room(settings.width)),
-      gain_(beam_room(settings.width)),
-      next_gain_(beam_room(settings.width)),
       last_(beam_room(settings.width)),
       next_last_(beam_room(settings.width)),
       parent_(settings.width),
@@ -77,7 +75,6 @@ void Search<R>::start() {
   frames_ = 0;
   offset_ = 0;
   blank_[0] = 0;
-  gain_[0] = 0;
   node_[0] = 0;
   tree_[0].entry = 0;
   if (scored_) {
@@ -114,7 +111,6 @@ void Search<R>::read_frame(const R* logits) {
   p.parent = parent_.data();
   p.children = children_;
   p.child = child_.data();
-  p.gain = gain_.data();
   p.rows = scored_ ? row_.data() : nullptr;
   p.row_most = scored_ ? most_.data() : nullptr;
   for (int64_t j = 0; scored_ && j < count_; j++) most_[j] = row_[j][settings_.blank];
@@ -164,7 +160,6 @@ void Search<R>::adopt(int64_t count) {
   count_ = count;
   blank_.swap(next_blank_);
   label_.swap(next_label_);
-  gain_.swap(next_gain_);
   last_.swap(next_last_);
   row_.swap(next_row_);
   node_.swap(next_node_);
@@ -176,7 +171,6 @@ void Search<R>::adopt(int64_t count) {
 template <class R>
 void Search<R>::keep(int64_t j, int64_t from) {
   next_last_[j] = last_[from];
-  next_gain_[j] = gain_[from];
   next_node_[j] = node_[from];
   if (!scored_) return;
   if (!rows_.direct()) next_state_[j] = state_[from];
@@ -187,13 +181,11 @@ template <class R>
 void Search<R>::extend(int64_t j, int64_t from, int32_t label) {
   next_last_[j] = label;
   next_node_[j] = tree_.child(node_[from], label);
-  next_gain_[j] = 0;
 }
 
 // What other sources add to entries that are new.
 template <class R>
 void Search<R>::score(int64_t first, int64_t end) {
-  for (int64_t j = first; j < end; j++) next_gain_[j] = static_cast<R>(row_[from_[j]][extended_by_[j]]);
   if (rows_.direct()) {
     for (int64_t j = first; j < end; j++) next_row_[j] = rows_.follow(row_[from_[j]], extended_by_[j]);
     return;
@@ -246,8 +238,8 @@ void Search<R>::follow_paths(int64_t count, const R* logits, R log_denominator) 
     const bool repeats = last_[parent] == last_[i];
     const Paths& above = paths_[parent];
     const double score = repeats ? above.blank.score : above.best().score;
-    if (score + static_cast<double>(gain_[i]) + step > now.label.score)
-      now.label = arriving(parent, repeats, static_cast<double>(gain_[i]), step);
+    const double gain = scored_ ? static_cast<double>(row_[parent][last_[i]]) : 0;
+    if (score + gain + step > now.label.score) now.label = arriving(parent, repeats, gain, step);
   }
   double best = kNoScore;
   for (int64_t j = 0; j < count; j++) best = std::max(best, next_paths_[j].best().score);

@@ -91,7 +91,7 @@ class Search {
   ScoreRows rows_;
   int64_t count_ = 0, children_ = 0, frames_ = 0;
   double offset_ = 0;  // of the scores of the beam
-  Aligned<R> blank_, label_, next_blank_, next_label_, gain_, next_gain_;
+  Aligned<R> blank_, label_, next_blank_, next_label_;
   Aligned<int32_t> last_, next_last_, parent_, child_, from_, extended_by_;
   Aligned<const float*> row_, next_row_;
   Aligned<float> most_;
