@@ -80,6 +80,7 @@ void Search<R>::start() {
   if (scored_) {
     state_[0] = rows_.start();
     row_[0] = rows_.row(state_[0]);
+    most_[0] = row_[0][settings_.blank];
     if (external_) entered_.push_back({state_[0].slot, -1, -1});
   }
   if (settings_.alignments) {
@@ -113,7 +114,6 @@ void Search<R>::read_frame(const R* logits) {
   p.child = child_.data();
   p.rows = scored_ ? row_.data() : nullptr;
   p.row_most = scored_ ? most_.data() : nullptr;
-  for (int64_t j = 0; scored_ && j < count_; j++) most_[j] = row_[j][settings_.blank];
   p.next = {next_blank_.data(), next_label_.data()};
   p.from = from_.data();
   p.label = extended_by_.data();
@@ -152,7 +152,11 @@ void Search<R>::adopt(int64_t count) {
   int64_t kept = 0;
   for (; kept < count && extended_by_[kept] < 0; kept++) keep(kept, from_[kept]);
   for (int64_t j = kept; j < count; j++) extend(j, from_[j], extended_by_[j]);
-  if (scored_) score(kept, count);
+  if (scored_) {
+    score(kept, count);
+    // Long before the kernel reads them as vectors, which waits for the last of them to be written.
+    for (int64_t j = 0; j < count; j++) most_[j] = next_row_[j][settings_.blank];
+  }
   for (int64_t j = 0; j < count; j++) tree_[next_node_[j]].entry = static_cast<int32_t>(j);
   if (scored_ && !rows_.direct())
     for (int64_t i = 0; i < count_; i++)
@@ -281,7 +285,10 @@ template <class R>
 void Search<R>::add_row(int32_t slot, const float* scores) {
   rows_.add_row(slot, scores);
   for (int64_t i = 0; i < count_; i++)
-    if (state_[i].slot == slot) row_[i] = rows_.row(state_[i]);
+    if (state_[i].slot == slot) {
+      row_[i] = rows_.row(state_[i]);
+      most_[i] = row_[i][settings_.blank];
+    }
 }
 
 template <class R>
