@@ -149,8 +149,7 @@ template <class R>
 void Search<R>::adopt(int64_t count) {
   entered_.clear();
   for (int64_t i = 0; i < count_; i++) tree_[node_[i]].entry = -1;
-  int64_t kept = 0;
-  for (; kept < count && extended_by_[kept] < 0; kept++) keep(kept, from_[kept]);
+  const int64_t kept = keep(count);
   for (int64_t j = kept; j < count; j++) extend(j, from_[j], extended_by_[j]);
   if (scored_) {
     score(kept, count);
@@ -173,12 +172,27 @@ void Search<R>::adopt(int64_t count) {
 }
 
 template <class R>
-void Search<R>::keep(int64_t j, int64_t from) {
-  next_last_[j] = last_[from];
-  next_node_[j] = node_[from];
-  if (!scored_) return;
-  if (!rows_.direct()) next_state_[j] = state_[from];
-  next_row_[j] = row_[from];
+int64_t Search<R>::keep(int64_t count) {
+  const int32_t *const from = from_.data(), *const label = extended_by_.data();
+  const int32_t *const last = last_.data(), *const node = node_.data();
+  int32_t *const next_last = next_last_.data(), *const next_node = next_node_.data();
+  int64_t kept = 0;
+  if (scored_) {
+    const float* const* const row = row_.data();
+    const float** const next_row = next_row_.data();
+    for (; kept < count && label[kept] < 0; kept++) {
+      next_last[kept] = last[from[kept]];
+      next_node[kept] = node[from[kept]];
+      next_row[kept] = row[from[kept]];
+    }
+    for (int64_t j = 0; !rows_.direct() && j < kept; j++) next_state_[j] = state_[from[j]];
+    return kept;
+  }
+  for (; kept < count && label[kept] < 0; kept++) {
+    next_last[kept] = last[from[kept]];
+    next_node[kept] = node[from[kept]];
+  }
+  return kept;
 }
 
 template <class R>

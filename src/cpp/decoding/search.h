@@ -76,7 +76,7 @@ class Search {
   void read_frame(const R* logits);
   void read_certain_blank();
   void adopt(int64_t count);
-  void keep(int64_t j, int64_t from);
+  int64_t keep(int64_t count);
   void extend(int64_t j, int64_t from, int32_t label);
   void score(int64_t first, int64_t end);
   void link();
