@@ -150,11 +150,13 @@ void Search<R>::adopt(int64_t count) {
   entered_.clear();
   for (int64_t i = 0; i < count_; i++) tree_[node_[i]].entry = -1;
   const int64_t kept = keep(count);
-  for (int64_t j = kept; j < count; j++) extend(j, from_[j], extended_by_[j]);
+  extend(kept, count);
   if (scored_) {
     score(kept, count);
     // Long before the kernel reads them as vectors, which waits for the last of them to be written.
-    for (int64_t j = 0; j < count; j++) most_[j] = next_row_[j][settings_.blank];
+    const float* const* const row = next_row_.data();
+    float* const most = most_.data();
+    for (int64_t j = 0; j < count; j++) most[j] = row[j][settings_.blank];
   }
   for (int64_t j = 0; j < count; j++) tree_[next_node_[j]].entry = static_cast<int32_t>(j);
   if (scored_ && !rows_.direct())
@@ -171,6 +173,8 @@ void Search<R>::adopt(int64_t count) {
   link();
 }
 
+// Entries that stay: they come first. How many there are. (Here and below pointers to what is read and written stand in
+// variables: what is stored might else be taken for one of them.)
 template <class R>
 int64_t Search<R>::keep(int64_t count) {
   const int32_t *const from = from_.data(), *const label = extended_by_.data();
@@ -196,16 +200,23 @@ int64_t Search<R>::keep(int64_t count) {
 }
 
 template <class R>
-void Search<R>::extend(int64_t j, int64_t from, int32_t label) {
-  next_last_[j] = label;
-  next_node_[j] = tree_.child(node_[from], label);
+void Search<R>::extend(int64_t first, int64_t end) {
+  const int32_t *const from = from_.data(), *const label = extended_by_.data(), *const node = node_.data();
+  int32_t *const next_last = next_last_.data(), *const next_node = next_node_.data();
+  for (int64_t j = first; j < end; j++) {
+    next_last[j] = label[j];
+    next_node[j] = tree_.child(node[from[j]], label[j]);
+  }
 }
 
 // What other sources add to entries that are new.
 template <class R>
 void Search<R>::score(int64_t first, int64_t end) {
   if (rows_.direct()) {
-    for (int64_t j = first; j < end; j++) next_row_[j] = rows_.follow(row_[from_[j]], extended_by_[j]);
+    const int32_t *const from = from_.data(), *const label = extended_by_.data();
+    const float* const* const row = row_.data();
+    const float** const next_row = next_row_.data();
+    for (int64_t j = first; j < end; j++) next_row[j] = rows_.follow(row[from[j]], label[j]);
     return;
   }
   for (int64_t j = first; j < end; j++) {

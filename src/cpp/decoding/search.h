@@ -77,7 +77,7 @@ class Search {
   void read_certain_blank();
   void adopt(int64_t count);
   int64_t keep(int64_t count);
-  void extend(int64_t j, int64_t from, int32_t label);
+  void extend(int64_t first, int64_t end);
   void score(int64_t first, int64_t end);
   void link();
   ScoredState state_of(int64_t entry) const;
