@@ -231,3 +231,16 @@ def test_hot_words_over_many_frames_do_not_depend_on_where_the_blank_stands(clas
     )
     assert moved.score == pytest.approx(found.score, rel=1e-6 if dtype == "float32" else 1e-11)
     assert [order[k] for k in moved.labels] == found.labels.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_candidates_of_wide_beams_over_many_classes(dtype):
+    # One number says entry and label of a candidate in the first of these beams, two do in the second.
+    x = np.random.default_rng(0).standard_normal((1, 3, 2100)) * 4
+    x[0, 2, 0] += 10
+    narrow, wide = (
+        ctc_decode(x.astype(dtype), beam_width=width, min_log_prob=-9, n_best=20)[0] for width in (4000, 4200)
+    )
+    assert [h.labels.tolist() for h in narrow] == [h.labels.tolist() for h in wide]
+    assert {len(h.labels) for h in narrow} >= {2, 3}
+    assert all(same_score(a.score, b.score, dtype) for a, b in zip(narrow, wide, strict=True))

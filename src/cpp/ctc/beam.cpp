@@ -45,6 +45,15 @@ PYSEQ_INLINE IntVec<R> load_entries(const int32_t* p) {
 }
 
 template <class R>
+PYSEQ_INLINE void store_entries(int32_t* p, IntVec<R> v) {
+  if constexpr (sizeof(R) == 4) {
+    store_ints<R>(p, v);
+  } else {
+    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) p[i] = static_cast<int32_t>(v[i]);
+  }
+}
+
+template <class R>
 class Frame {
  public:
   // Cuts the workspace of p, or counts its bytes over a null one.
@@ -63,14 +72,15 @@ class Frame {
     excluded = arena.take<uint16_t>(p.width * ceil_div(p.classes, W));
     promising = arena.take<Int>(room + W);
     score = arena.take<R>(candidates);
+    id = arena.take<Int>(candidates);
     from = arena.take<Int>(candidates);
-    label = arena.take<Int>(candidates);
     *bytes = arena.used();
   }
 
   BeamFrameResult<R> run() {
     const RowSum<R> row = sum_of_row();
     if (!(row.sum == row.sum)) return {-1, R(0), R(0)};
+    choose_packing();
     denominator = row.top + static_cast<R>(__builtin_log(static_cast<double>(row.sum)));
     least = min_of(p.least, row.top - denominator);
     sum_entries();
@@ -92,6 +102,19 @@ class Frame {
         }))
       r = exp_row<R>(p.logits, p.classes, nullptr);
     return r;
+  }
+
+  // What a candidate is: label, and entry above it if both fit into one number; `from` holds the entry if not.
+  void choose_packing() {
+    shift = 64 - __builtin_clzll(static_cast<uint64_t>(p.classes));
+    packed = p.width <= kMostPacked >> shift;
+    no_label = packed ? static_cast<Int>((int64_t{1} << shift) - 1) : Int(-1);
+  }
+  static constexpr int64_t kMostPacked = 1 << 24;  // of 2^31: what is larger takes no long test either
+  IntVec<R> entries_of(int64_t j) const { return packed ? load_ints<R>(id + j) >> shift : load_ints<R>(from + j); }
+  IntVec<R> labels_of(int64_t j) const {
+    const IntVec<R> label = load_ints<R>(id + j) & splat_int<R>(no_label);
+    return label == splat_int<R>(no_label) ? splat_int<R>(-1) : label;
   }
 
   // Scores of the entries, and the largest that an extension can have before its class is counted.
@@ -135,8 +158,9 @@ class Frame {
       store(stay_label + j, label);
       uint32_t bits = ~bits_above(splat(R(kDead)), sum) & ((1u << min_of<int64_t>(W, p.count - j)) - 1);
       compress_to(score + size, sum, bits);
-      compress_to(from + size, lane_numbers<R>() + static_cast<Int>(j), bits);
-      store_ints<R>(this->label + size, splat_int<R>(-1));
+      const IntVec<R> entry = lane_numbers<R>() + static_cast<Int>(j);
+      compress_to(id + size, packed ? entry << shift | no_label : splat_int<R>(no_label), bits);
+      if (!packed) compress_to(from + size, entry, bits);
       worst = vmin(worst, blend(LaneMask<R>::from_bits(bits), sum, worst));
       size += __builtin_popcount(bits);
     }
@@ -293,22 +317,23 @@ class Frame {
     constexpr bool kWhole = kRows == kWholeRows || kRows == kShortRows;
     constexpr bool kShort = kRows == kRowsInRegisters || kRows == kShortRows;
     const Vec<R> sum = splat(total[i]), of_blank = splat(p.now.blank[i]), bound = splat(threshold);
-    const IntVec<R> last = splat_int<R>(static_cast<Int>(p.last[i])), entry = splat_int<R>(static_cast<Int>(i));
+    const IntVec<R> last = splat_int<R>(static_cast<Int>(p.last[i]));
+    const IntVec<R> above = splat_int<R>(packed ? static_cast<Int>(i) << shift : Int(0));
     const uint16_t* const without = excluded + i * vectors;
     const float* const row = kRows == kNoRows ? nullptr : p.rows[i];
     const int64_t count = kRows == kRowsInRegisters ? 1 : kRows == kShortRows ? 2 : vectors;
     for (int64_t v = 0; v < count; v++) {
       const int64_t c = v * W;
-      const IntVec<R> id = kWhole ? lane_numbers<R>() + static_cast<Int>(c) : load_ints<R>(class_id + c);
-      Vec<R> s = load((kWhole ? every_class : class_score) + c) + select<R>(id == last, of_blank, sum);
+      const IntVec<R> label = kWhole ? lane_numbers<R>() + static_cast<Int>(c) : load_ints<R>(class_id + c);
+      Vec<R> s = load((kWhole ? every_class : class_score) + c) + select<R>(label == last, of_blank, sum);
       if (kWhole) s += load_row<R>(row + c);
-      if (kRows == kRowsInRegisters) s += lookup(load_row<R>(row), load_row<R>(p.classes > W ? row + W : row), id);
-      if (kRows == kPartsOfRows) s += gather_row(row, id);
+      if (kRows == kRowsInRegisters) s += lookup(load_row<R>(row), load_row<R>(p.classes > W ? row + W : row), label);
+      if (kRows == kPartsOfRows) s += gather_row(row, label);
       const uint32_t bits = bits_above(s, bound) & ~static_cast<uint32_t>(without[v]);
       if (!kShort && !bits) continue;  // two vectors at most: sooner written in vain than foretold
       compress_to(score + n, s, bits);
-      compress_to(label + n, id, bits);
-      store_ints<R>(from + n, entry);
+      compress_to(id + n, label | above, bits);
+      if (!packed) store_ints<R>(from + n, splat_int<R>(static_cast<Int>(i)));
       n += __builtin_popcount(bits);
     }
     return n;
@@ -361,8 +386,8 @@ class Frame {
           if (equal-- <= 0) bits &= ~(at_cut & -at_cut);
       }
       compress_to(score + size, s, bits);
-      compress_to(from + size, load_ints<R>(from + j), bits);
-      compress_to(label + size, load_ints<R>(label + j), bits);
+      compress_to(id + size, load_ints<R>(id + j), bits);
+      if (!packed) compress_to(from + size, load_ints<R>(from + j), bits);
       size += __builtin_popcount(bits);
     }
   }
@@ -374,12 +399,12 @@ class Frame {
     Vec<R> high = none;
     for (int64_t j = 0; j < size; j += W) high = vmax(high, load(score + j));
     const R most = max_tree<R>(high);
+    for (int64_t j = 0; j < size; j += W) {
+      store_entries<R>(p.from + j, entries_of(j));
+      store_entries<R>(p.label + j, labels_of(j));
+    }
     if (kHasLookup<R> && p.count <= 2 * W) write_looked_up(splat(most));
     else write_each(most);
-    for (int64_t j = 0; j < size; j++) {
-      p.from[j] = static_cast<int32_t>(from[j]);
-      p.label[j] = static_cast<int32_t>(label[j]);
-    }
     return most;
   }
 
@@ -389,8 +414,8 @@ class Frame {
     const Vec<R> blanks[] = {load(stay_blank), load(stay_blank + second)};
     const Vec<R> labels[] = {load(stay_label), load(stay_label + second)};
     for (int64_t j = 0; j < size; j += W) {
-      const IntVec<R> entry = load_ints<R>(from + j), left = splat_int<R>(static_cast<Int>(size - j));
-      const IntVec<R> there = lane_numbers<R>() < left, kept = load_ints<R>(label + j) < 0;
+      const IntVec<R> entry = entries_of(j), left = splat_int<R>(static_cast<Int>(size - j));
+      const IntVec<R> there = lane_numbers<R>() < left, kept = labels_of(j) < 0;
       const Vec<R> blank = lookup(blanks[0], blanks[1], entry) - most;
       const Vec<R> of_label = select<R>(kept, lookup(labels[0], labels[1], entry), load(score + j)) - most;
       store(p.next.blank + j, select<R>(there & kept, vmax(none, blank), none));
@@ -400,9 +425,9 @@ class Frame {
 
   void write_each(R most) {
     for (int64_t j = 0; j < size; j++) {
-      const Int i = from[j];
-      p.next.blank[j] = label[j] < 0 ? max_of(R(kNoScore), stay_blank[i] - most) : R(kNoScore);
-      p.next.label[j] = label[j] < 0 ? max_of(R(kNoScore), stay_label[i] - most) : score[j] - most;
+      const int32_t i = p.from[j];
+      p.next.blank[j] = p.label[j] < 0 ? max_of(R(kNoScore), stay_blank[i] - most) : R(kNoScore);
+      p.next.label[j] = p.label[j] < 0 ? max_of(R(kNoScore), stay_label[i] - most) : score[j] - most;
     }
     for (int64_t j = size; j < round_up(size, W); j++) p.next.blank[j] = p.next.label[j] = R(kNoScore);
   }
@@ -414,8 +439,11 @@ class Frame {
   R* every_class;                             // [classes] the same at the places of all labels, else -inf; with rows
   uint16_t* excluded;                         // [entries][vectors] a bit for each lane
   Int* promising;                             // entries to extend
-  R* score;                                   // candidates: entry `from`, extended by `label` or kept (-1)
-  Int *from, *label;
+  R* score;                                   // candidates: entries extended by a label or kept
+  Int *id, *from;
+  int shift = 0;
+  bool packed = false;
+  Int no_label = 0;                           // in the place of the label of what is kept
   int64_t size = 0, classes = 0;
   int64_t vectors = 0;  // of labels that are tried
   bool short_rows = false, whole_rows = false;

@@ -102,8 +102,8 @@ struct CtcBeamFrame {
   const float* const* rows;     // [count] each [beam_room(classes)]: what they would add with each label; may be null
   const float* row_most;        // [beam_room(width)] the largest number of each row; null where rows is
   BeamScores<R> next;           // out, up to beam_room(width); relative to the best score
-  int32_t* from;                // out, [width] which entry an entry was
-  int32_t* label;               // out, [width] the label that extends it, or -1: kept; those that are kept come first
+  int32_t* from;                // out, [beam_room(width)] which entry an entry was
+  int32_t* label;               // out, [beam_room(width)] the label that extends it, or -1: kept; those that are kept come first
   void* workspace;
 };
 
