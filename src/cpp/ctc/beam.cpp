@@ -54,6 +54,15 @@ PYSEQ_INLINE void store_entries(int32_t* p, IntVec<R> v) {
 }
 
 template <class R>
+PYSEQ_INLINE void store_row(float* row, Vec<R> v) {
+  if constexpr (sizeof(R) == 4) {
+    store(row, v);
+  } else {
+    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) row[i] = static_cast<float>(v[i]);
+  }
+}
+
+template <class R>
 class Frame {
  public:
   // Cuts the workspace of p, or counts its bytes over a null one.
@@ -413,11 +422,15 @@ class Frame {
     const int64_t second = p.count > W ? W : 0;
     const Vec<R> blanks[] = {load(stay_blank), load(stay_blank + second)};
     const Vec<R> labels[] = {load(stay_label), load(stay_label + second)};
+    const Vec<R> none_most = {};
+    const Vec<R> mosts[] = {p.rows ? load_row<R>(p.row_most) : none_most,
+                            p.rows ? load_row<R>(p.row_most + second) : none_most};
     for (int64_t j = 0; j < size; j += W) {
       const IntVec<R> entry = entries_of(j), left = splat_int<R>(static_cast<Int>(size - j));
       const IntVec<R> there = lane_numbers<R>() < left, kept = labels_of(j) < 0;
       const Vec<R> blank = lookup(blanks[0], blanks[1], entry) - most;
       const Vec<R> of_label = select<R>(kept, lookup(labels[0], labels[1], entry), load(score + j)) - most;
+      if (p.rows) store_row<R>(p.next_row_most + j, lookup(mosts[0], mosts[1], entry));
       store(p.next.blank + j, select<R>(there & kept, vmax(none, blank), none));
       store(p.next.label + j, select<R>(there, vmax(none, of_label), none));
     }
@@ -426,6 +439,7 @@ class Frame {
   void write_each(R most) {
     for (int64_t j = 0; j < size; j++) {
       const int32_t i = p.from[j];
+      if (p.rows) p.next_row_most[j] = p.row_most[i];
       p.next.blank[j] = p.label[j] < 0 ? max_of(R(kNoScore), stay_blank[i] - most) : R(kNoScore);
       p.next.label[j] = p.label[j] < 0 ? max_of(R(kNoScore), stay_label[i] - most) : score[j] - most;
     }

@@ -47,6 +47,7 @@ Search<R>::Search(const SearchSettings& settings, const Scoring& scoring)
       row_(settings.width),
       next_row_(settings.width),
       most_(beam_room(settings.width)),
+      next_most_(beam_room(settings.width)),
       node_(settings.width),
       next_node_(settings.width),
       state_(scoring.any() ? settings.width : 0),
@@ -115,6 +116,7 @@ void Search<R>::read_frame(const R* logits) {
   p.rows = scored_ ? row_.data() : nullptr;
   p.row_most = scored_ ? most_.data() : nullptr;
   p.next = {next_blank_.data(), next_label_.data()};
+  p.next_row_most = scored_ ? next_most_.data() : nullptr;
   p.from = from_.data();
   p.label = extended_by_.data();
   p.workspace = workspace_.data();
@@ -155,8 +157,8 @@ void Search<R>::adopt(int64_t count) {
     score(kept, count);
     // Long before the kernel reads them as vectors, which waits for the last of them to be written.
     const float* const* const row = next_row_.data();
-    float* const most = most_.data();
-    for (int64_t j = 0; j < count; j++) most[j] = row[j][settings_.blank];
+    float* const most = next_most_.data();
+    for (int64_t j = kept; j < count; j++) most[j] = row[j][settings_.blank];
   }
   for (int64_t j = 0; j < count; j++) tree_[next_node_[j]].entry = static_cast<int32_t>(j);
   if (scored_ && !rows_.direct())
@@ -167,6 +169,7 @@ void Search<R>::adopt(int64_t count) {
   label_.swap(next_label_);
   last_.swap(next_last_);
   row_.swap(next_row_);
+  most_.swap(next_most_);
   node_.swap(next_node_);
   state_.swap(next_state_);
   paths_.swap(next_paths_);

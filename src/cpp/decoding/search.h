@@ -94,7 +94,7 @@ class Search {
   Aligned<R> blank_, label_, next_blank_, next_label_;
   Aligned<int32_t> last_, next_last_, parent_, child_, from_, extended_by_;
   Aligned<const float*> row_, next_row_;
-  Aligned<float> most_;
+  Aligned<float> most_, next_most_;
   Aligned<int32_t> node_, next_node_;
   Aligned<ScoredState> state_, next_state_;
   Aligned<Paths> paths_, next_paths_;

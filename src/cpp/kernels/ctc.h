@@ -102,6 +102,7 @@ struct CtcBeamFrame {
   const float* const* rows;     // [count] each [beam_room(classes)]: what they would add with each label; may be null
   const float* row_most;        // [beam_room(width)] the largest number of each row; null where rows is
   BeamScores<R> next;           // out, up to beam_room(width); relative to the best score
+  float* next_row_most;         // out, [beam_room(width)] row_most of entries that are kept, anything elsewhere; or null
   int32_t* from;                // out, [beam_room(width)] which entry an entry was
   int32_t* label;               // out, [beam_room(width)] the label that extends it, or -1: kept; those that are kept come first
   void* workspace;
