@@ -5,62 +5,15 @@
 //
 // Pruning loses nothing. Once `width` candidates are known, the worst of the best so far is a threshold that an
 // extension must exceed. It removes most classes before any prefix is looked at, and most prefixes before any class is.
+#include "ctc/beam_rows.h"
 #include "ctc/log_sum.h"
 #include "ctc/softmax.h"
-#include "simd/compress.h"
 
 namespace pyseq {
 namespace PYSEQ_TIER {
 namespace {
 
 constexpr double kDead = kNoScore / 2;  // scores below are those of nothing
-
-// Numbers of other sources, which are float32 always: those at some places of a row, and those that lie together.
-PYSEQ_INLINE Vec<float> gather_row(const float* row, IntVec<float> at) { return gather(row, at); }
-PYSEQ_INLINE Vec<double> gather_row(const float* row, IntVec<double> at) {
-  Vec<double> v;
-  PYSEQ_UNROLL for (int i = 0; i < kLanes<double>; i++) v[i] = row[at[i]];
-  return v;
-}
-template <class R>
-PYSEQ_INLINE Vec<R> load_row(const float* row) {
-  if constexpr (sizeof(R) == 4) {
-    return load(row);
-  } else {
-    Vec<R> v;
-    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) v[i] = row[i];
-    return v;
-  }
-}
-
-template <class R>
-PYSEQ_INLINE IntVec<R> load_entries(const int32_t* p) {
-  if constexpr (sizeof(R) == 4) {
-    return load_ints<R>(p);
-  } else {
-    IntVec<R> v;
-    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) v[i] = p[i];
-    return v;
-  }
-}
-
-template <class R>
-PYSEQ_INLINE void store_entries(int32_t* p, IntVec<R> v) {
-  if constexpr (sizeof(R) == 4) {
-    store_ints<R>(p, v);
-  } else {
-    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) p[i] = static_cast<int32_t>(v[i]);
-  }
-}
-
-template <class R>
-PYSEQ_INLINE void store_row(float* row, Vec<R> v) {
-  if constexpr (sizeof(R) == 4) {
-    store(row, v);
-  } else {
-    PYSEQ_UNROLL for (int i = 0; i < kLanes<R>; i++) row[i] = static_cast<float>(v[i]);
-  }
-}
 
 template <class R>
 class Frame {
