@@ -37,7 +37,7 @@ def main() -> None:
     )
     parser.add_argument("--model", choices=("tcn", "lstm"), default="tcn")
     parser.add_argument("--steps", type=int, default=600, help="length of a sequence")
-    parser.add_argument("--updates", type=int, default=6000)
+    parser.add_argument("--updates", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     encoder = TCN(30, kernel_size=7, num_blocks=8) if options.model == "tcn" else LSTM(77)

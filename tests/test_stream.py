@@ -229,7 +229,7 @@ def test_medium_keeps_the_weights_of_convolutions_in_bfloat16(layer):
 
 
 def test_medium_leaves_float64_as_it_is():
-    layer = Chain([Conv1d(30, 3, activation=None), Conv1d(24, 4, activation=None), GRU(50), Dense(5)]).build(
+    layer = Chain([Conv1d(40, 3, activation=None), Conv1d(41, 4, activation=None), GRU(50), Dense(5)]).build(
         FEATURES, dtype="float64", random_state=0
     )
     x = sequences(1, "float64")

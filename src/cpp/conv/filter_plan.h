@@ -20,9 +20,9 @@ struct FilterPlan {
   bool direct() const { return groups == 0; }
 };
 
-// With fewer channels, making the rows to multiply costs what the products save: with 16, AVX-512 takes 1.15 times as long,
-// AVX2 1.03; with 20 0.98 and 0.84; with 32 0.89 and 0.77.
-constexpr int64_t kFewestFilteredChannels = 24;
+// With fewer channels, making the rows to multiply costs what the products save: with 32 AVX-512 takes 1.02 (one thread) and
+// 1.10 (two) times as long, with 40 0.91 and 0.82, with 64 0.76; AVX2 takes 0.77 with 32.
+constexpr int64_t kFewestFilteredChannels = 40;
 
 // By the sizes of the weight alone: batch, lengths and threads must not show in the results.
 inline FilterPlan filter_plan(int64_t taps, int64_t inputs, int64_t outputs) {

@@ -101,7 +101,7 @@ def conv1d(
 
     Notes
     -----
-    With 24 channels or more on both sides, groups of three taps are summed two frames at a time by minimal
+    With 40 channels or more on both sides, groups of three taps are summed two frames at a time by minimal
     filtering, F(2, 3) (Winograd, "Arithmetic complexity of computations", 1980), except at the ends of a
     sequence and in lower precisions. Errors are those of float32 all the same. An infinite number makes the
     frames whose taps reach it NaN there, where it could have made them infinite.
