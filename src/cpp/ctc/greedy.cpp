@@ -13,86 +13,120 @@ namespace {
 template <class R>
 PYSEQ_INLINE Vec<R> lowest() { return splat(-static_cast<R>(__builtin_inf())); }
 
-// The numbers of a row from c on, its last ones; those beyond it are -inf.
-template <class R>
-PYSEQ_INLINE Vec<R> row_end(const R* x, int64_t c, int64_t C) {
-  const auto n = static_cast<int>(C - c);
-  return first_n<R>(load_n(x + c, n), n, lowest<R>());
-}
-template <class R>
-PYSEQ_INLINE Vec<R> row_part(const R* x, int64_t c, int64_t C) {
-  return c + kLanes<R> <= C ? load(x + c) : row_end(x, c, C);
-}
-// each(v) for the vectors of a row.
-template <int N, class R, class F>
-PYSEQ_INLINE void each_part(const R* x, int64_t C, F&& each) {
-  constexpr int W = kLanes<R>;
-  if constexpr (N > 0) {
-    PYSEQ_UNROLL for (int i = 0; i < N - 1; i++) each(load(x + i * W));
-    each(row_end(x, (N - 1) * W, C));
-  } else {
-    for (int64_t c = 0; c < C; c += W) each(row_part(x, c, C));
-  }
+// Vector i of the N of a row, the last of which is filled up with numbers that the one before holds as well, where there
+// is one, or with -inf.
+template <int N, class R>
+PYSEQ_INLINE int64_t vector_start(int i, int64_t C) { return i < N - 1 || N == 1 ? i * kLanes<R> : C - kLanes<R>; }
+template <int N, class R>
+PYSEQ_INLINE Vec<R> row_vector(const R* x, int i, int64_t C) {
+  if constexpr (N > 1) return load(x + vector_start<N, R>(i, C));
+  const auto n = static_cast<int>(C);
+  return first_n<R>(load_n(x, n), n, lowest<R>());
 }
 
-// First index of the number `value` in a row of which it is the largest. N: as in Frames.
-template <int N, class R>
-PYSEQ_INLINE int64_t find_number(const R* x, int64_t C, R value) {
-  constexpr int W = kLanes<R>;
-  const Vec<R> wanted = splat(value);
-  if constexpr (N > 0) {  // no branch that depends on where it is
-    uint64_t bits = 0;
-    PYSEQ_UNROLL for (int i = 0; i < N; i++)
-      bits |= static_cast<uint64_t>(bits_equal(i < N - 1 ? load(x + i * W) : row_end(x, (N - 1) * W, C), wanted)) << i * W;
-    return __builtin_ctzll(bits);
-  }
-  for (int64_t c = 0; c < C; c += W)
-    if (const uint32_t bits = bits_equal(row_part(x, c, C), wanted)) return c + __builtin_ctz(bits);
-  return 0;
-}
+constexpr int kUnrolledNumbers = 32;  // a row; beyond it loops over frames that are not unrolled are as fast
 
 // Up to a vector of frames: what is the largest of each. N: vectors of a row, or 0 where they are many.
 template <class R, int N>
 class Frames {
  public:
   static constexpr int W = kLanes<R>;
-  R tops[W], sums[W];  // sums: of exp(x - top)
 
   Frames(const R* x, int64_t stride, int64_t n, int64_t C) : x_(x), stride_(stride), n_(n), C_(C) {}
 
   // True if every frame has a largest number, which is finite, and none holds a NaN. False says nothing.
   bool find_tops() {
     Vec<R> most[W], all = {};  // a sum over everything, for a NaN to show in
-    for (int64_t f = 0; f < W; f++) most[f] = row_top(x_ + (f < n_ ? f : 0) * stride_, all);
+    each_row([&](int f, const R* row) __attribute__((always_inline)) { most[f] = row_top(row, all); });
     const Vec<R> top = reduce_each(most, [](Vec<R> a, Vec<R> b) { return vmax(a, b); });
-    store(tops, top);
+    store(tops_, top);
     constexpr uint32_t every = (1u << W) - 1;
     return (bits_equal(all, all) & bits_above(top, lowest<R>()) & bits_above(-lowest<R>(), top)) == every;
   }
-  void add_up() {
-    Vec<R> sum[W];
-    for (int64_t f = 0; f < W; f++) sum[f] = f < n_ ? row_sum(x_ + f * stride_, splat(tops[f])) : splat(R(1));
-    store(sums, reduce_each(sum, [](Vec<R> a, Vec<R> b) { return a + b; }));
+  // First class of each frame whose number is the largest; of a frame with a NaN some number.
+  IntVec<R> best() const {
+    if constexpr (N == 0) {
+      IntVec<R> found;
+      PYSEQ_UNROLL for (int f = 0; f < W; f++) found[f] = find_number(row(f), tops_[f]);
+      return found;
+    } else {
+      IntVec<R> at[W];
+      each_row([&](int f, const R* row) __attribute__((always_inline)) { at[f] = row_best(row, splat(tops_[f])); });
+      return reduce_each(at, [](IntVec<R> a, IntVec<R> b) { return a < b ? a : b; });
+    }
   }
-  int64_t best(int64_t f) const { return find_number<N>(x_ + f * stride_, C_, tops[f]); }
+  // Of exp(x - top) of each frame; 1 beyond the last.
+  Vec<R> sums() const {
+    Vec<R> sum[W];
+    each_row([&](int f, const R* row) __attribute__((always_inline)) { sum[f] = row_sum(row, splat(tops_[f])); });
+    return first_n<R>(reduce_each(sum, [](Vec<R> a, Vec<R> b) { return a + b; }), static_cast<int>(n_), splat(R(1)));
+  }
 
  private:
+  PYSEQ_INLINE const R* row(int64_t f) const { return x_ + (f < n_ ? f : 0) * stride_; }
+  // each(f, row) for a vector of frames, the first instead of those beyond the last.
+  template <class F>
+  PYSEQ_INLINE void each_row(F&& each) const {
+    if (N > 0 && N * W <= kUnrolledNumbers) {
+      if (n_ == W) {
+        const R* row = x_;
+        PYSEQ_UNROLL for (int f = 0; f < W; f++, row += stride_) each(f, row);
+        return;
+      }
+    }
+    for (int f = 0; f < W; f++) each(f, row(f));
+  }
+  PYSEQ_INLINE Vec<R> row_end(const R* row, int64_t c) const {  // -inf beyond
+    const auto n = static_cast<int>(C_ - c);
+    return first_n<R>(load_n(row + c, n), n, lowest<R>());
+  }
+
   PYSEQ_INLINE Vec<R> row_top(const R* row, Vec<R>& all) const {
-    Vec<R> most = lowest<R>(), sum = {};
-    each_part<N>(row, C_, [&](Vec<R> v) {
+    Vec<R> most = N > 0 ? row_vector<N>(row, 0, C_) : lowest<R>(), sum = N > 0 ? most : Vec<R>{};
+    auto add = [&](Vec<R> v) __attribute__((always_inline)) {
       most = vmax(most, v);
       sum += v;
-    });
+    };
+    if constexpr (N > 0) {
+      PYSEQ_UNROLL for (int i = 1; i < N; i++) add(row_vector<N>(row, i, C_));
+    } else {
+      for (int64_t c = 0; c + W <= C_; c += W) add(load(row + c));
+      add(load(row + C_ - W));
+    }
     all += sum;
     return most;
   }
+  // In each lane the first class of those it holds whose number is `top`.
+  PYSEQ_INLINE IntVec<R> row_best(const R* row, Vec<R> top) const {
+    IntVec<R> at = splat_int<R>(1 << 30);
+    PYSEQ_UNROLL for (int i = N - 1; i >= 0; i--)
+      at = row_vector<N>(row, i, C_) == top ? splat_int<R>(static_cast<Int_t<R>>(vector_start<N, R>(i, C_))) : at;
+    return at + lane_numbers<R>();
+  }
+  Int_t<R> find_number(const R* row, R value) const {
+    const Vec<R> wanted = splat(value);
+    for (int64_t c = 0; c < C_; c += W)
+      if (const uint32_t bits = bits_equal(c + W <= C_ ? load(row + c) : row_end(row, c), wanted))
+        return static_cast<Int_t<R>>(c + __builtin_ctz(bits));
+    return 0;
+  }
   PYSEQ_INLINE Vec<R> row_sum(const R* row, Vec<R> top) const {
     Vec<R> sum = {};
-    each_part<N>(row, C_, [&](Vec<R> v) { sum += row_exp<R>(v, top); });
+    auto add = [&](Vec<R> v) __attribute__((always_inline)) { sum += row_exp<R>(v, top); };
+    if constexpr (N > 0) {
+      PYSEQ_UNROLL for (int i = 0; i < N - 1; i++) add(load(row + i * W));
+      add(row_end(row, (N - 1) * W));
+    } else {
+      int64_t c = 0;
+      for (; c + W <= C_; c += W) add(load(row + c));
+      if (c < C_) add(row_end(row, c));
+    }
     return sum;
   }
+
   const R* x_;
   int64_t stride_, n_, C_;
+  R tops_[W];
 };
 
 // Labels, and where asked for their places, as frames come.
@@ -111,7 +145,17 @@ class Runs {
     count_ += best != previous_ && best != blank_;
     previous_ = best;
   }
-  // The same with the frame's number, and the probability 1 / denominator of its class.
+  // A vector of frames, `best` the class of each: there must be as many to come, or room.
+  PYSEQ_INLINE void add(IntVec<R> best) {
+    constexpr uint32_t every = (1u << kLanes<R>) - 1;
+    const IntVec<R> before = lanes_up(best, splat_int<R>(static_cast<Int_t<R>>(previous_)));
+    const uint32_t left_out = bits_equal(best, before) | bits_equal(best, splat_int<R>(static_cast<Int_t<R>>(blank_)));
+    const uint32_t kept = ~left_out & every;
+    compress_to(labels_ + count_, best, kept);
+    count_ += __builtin_popcount(kept);
+    previous_ = best[kLanes<R> - 1];
+  }
+  // One frame with its number, and the probability 1 / denominator of its class.
   PYSEQ_INLINE void add(int64_t t, int64_t best, R denominator) {
     if (best != previous_ && previous_ != blank_) finish();
     if (best != previous_ && best != blank_) {
@@ -147,26 +191,25 @@ void decode_sequence(const CtcGreedy<R>& p, int64_t b) {
     const int64_t n = min_of<int64_t>(W, p.lengths[b] - t);
     Frames<R, N> frames(p.logits + (p.x_start[b] + t) * p.logits_stride, p.logits_stride, n, p.classes);
     const bool usual = frames.find_tops();
-    if (usual && !p.scores) {
-      for (int64_t f = 0; f < n; f++) runs.add(frames.best(f));
-      continue;
+    IntVec<R> best = frames.best();
+    if (p.scores || !usual) {
+      const Vec<R> sums = frames.sums();
+      best = sums == sums ? best : splat_int<R>(static_cast<Int_t<R>>(p.blank));
+      double product[4] = {1, 1, 1, 1};  // no number waits for more than a few before it
+      PYSEQ_UNROLL for (int f = 0; f < W; f++) product[f % 4] *= static_cast<double>(sums[f]);
+      denominator.add(0, (product[0] * product[1]) * (product[2] * product[3]));
+      denominator.settle();
+      if (runs.places()) {
+        for (int f = 0; f < n; f++) runs.add(t + f, best[f], sums[f]);
+        continue;
+      }
     }
-    frames.add_up();
-    for (int64_t f = 0; f < n; f++) {
-      const R sum = frames.sums[f];
-      const int64_t best = sum == sum ? frames.best(f) : p.blank;
-      denominator.add(0, static_cast<double>(sum));
-      if (runs.places()) runs.add(t + f, best, sum);
-      else runs.add(best);
-    }
-    denominator.settle();
+    if (n == W) runs.add(best);
+    else for (int f = 0; f < n; f++) runs.add(best[f]);
   }
   p.out_lengths[b] = runs.count();
   if (p.scores) p.scores[b] = static_cast<R>(-denominator.value());
 }
-
-// Which numbers of a short row are equal to another fits into so many bits.
-constexpr int64_t kBitsOfShortRow = 64;
 
 template <class R>
 struct GreedyContext {
@@ -181,13 +224,8 @@ void greedy_thread(void* context, int, int) {
   for (;;) {
     const int64_t b = __atomic_fetch_add(&c.next, 1, __ATOMIC_RELAXED);
     if (b >= c.p.batch) return;
-    switch (c.p.classes <= kBitsOfShortRow ? ceil_div(c.p.classes, kLanes<R>) : 0) {
-      case 1: decode_sequence<1>(c.p, b); break;
-      case 2: decode_sequence<2>(c.p, b); break;
-      case 3: decode_sequence<3>(c.p, b); break;
-      case 4: decode_sequence<4>(c.p, b); break;
-      default: decode_sequence<0>(c.p, b);
-    }
+    if (!with_short_row<R>(c.p.classes, [&](auto vectors) { decode_sequence<decltype(vectors)::value>(c.p, b); }))
+      decode_sequence<0>(c.p, b);
   }
 }
 

@@ -1,6 +1,8 @@
 // Comparisons as bits, one a lane, and the lanes that are set, moved together.
 #pragma once
 
+#include <type_traits>
+
 #include "simd/lanes.h"
 
 namespace pyseq {
@@ -80,10 +82,17 @@ PYSEQ_INLINE void compress_to(int32_t* to, IntVec<float> v, uint32_t bits) {
 PYSEQ_INLINE void compress_to(int64_t* to, IntVec<double> v, uint32_t bits) {
   store_ints<double>(to, (IntVec<double>)_mm512_maskz_compress_epi64(static_cast<__mmask8>(bits), (__m512i)v));
 }
+// Lanes of 32 bits to numbers of 64.
+PYSEQ_INLINE void compress_to(int64_t* to, IntVec<float> v, uint32_t bits) {
+  const __m512i lanes = _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), (__m512i)v);
+  __m256i halves[2];
+  std::memcpy(halves, &lanes, sizeof lanes);
+  PYSEQ_UNROLL for (int i = 0; i < 2; i++) _mm512_storeu_si512(to + 8 * i, _mm512_maskz_cvtepi32_epi64(0xff, halves[i]));
+}
 #else
 template <class T, class V>
 PYSEQ_INLINE void compress_to(T* to, V v, uint32_t bits) {
-  T lanes[kLanesOf<V>];
+  std::remove_reference_t<decltype(v[0])> lanes[kLanesOf<V>];
   std::memcpy(lanes, &v, sizeof v);
   for (; bits; bits &= bits - 1) *to++ = lanes[__builtin_ctz(bits)];
 }
