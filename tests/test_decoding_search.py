@@ -276,6 +276,39 @@ def test_rows_that_do_not_fit_are_made_again(tmp_path):
     assert set(found.labels.tolist()) <= set(range(1, 401))
 
 
+@pytest.mark.parametrize("scorers", [None, "silent"])
+def test_rows_of_several_sources_that_do_not_fit_are_made_again(scorers, tmp_path):
+    """Beside a silent language model hot words say what they say alone; there are more rows than are kept."""
+    rng = np.random.default_rng(7)
+    classes = 3000
+    labels = ["", *[f"l{k}" for k in range(1, classes)]]
+    (tmp_path / "model.arpa").write_text("\\data\\\nngram 1=1\n\n\\1-grams:\n-1\tl1\n\n\\end\\\n")
+    model = NGramLanguageModel.from_arpa(tmp_path / "model.arpa")
+    boosts = {(f"l{k}",): 1.0 for k in range(1, classes, 3)} | {("l2", "l3"): 2.0}
+    boosts |= {(f"l{a}", f"l{b}"): 1.5 for a, b in rng.integers(1, classes, (3000, 2))}
+    x = 2 * rng.standard_normal((1, 1500, classes)).astype("float32")
+    alone = BeamSearch(24, hot_words=boosts)
+    joined = BeamSearch(24, hot_words=boosts, language_model=model, language_model_weight=0.0)
+    joined.set_params(scorers=[Silent()] if scorers else None)
+    expected, found = alone.decode(x, labels), joined.decode(x, labels)
+    assert [outcome(h) for h in found] == [outcome(h) for h in expected]
+
+
+class Silent:
+    def start(self, labels):
+        self.scores = np.zeros(len(labels))
+        return 0
+
+    def advance(self, state, label):
+        return 0
+
+    def score(self, states):
+        return [self.scores for _ in states]
+
+    def finish(self, states):
+        return [0.0 for _ in states]
+
+
 def test_without_timestamps_only_those_are_missing():
     x = random_logits(0, 30)[np.newaxis]
     (with_them,) = BeamSearch(5).decode(x, LABELS)

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <new>
 
 #include "decoding/prefix_tree.h"
-#include "kernels.h"
+#include "decoding/state_rows.h"
 
 namespace pyseq {
 
@@ -15,14 +14,12 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Rows of an automaton, made when first asked for, each in cache lines of its own. A state is where its row is. In the
-// place of the blank, which leads nowhere, the links of a row have the number of its state.
+// Rows of an automaton, made when first asked for. A state is where its row is.
 class AutomatonReader final : public SourceReader {
  public:
   AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
-      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes), stride_(beam_room(classes)),
-        blank_(blank), row_bytes_(stride_ * int64_t{sizeof(float) + sizeof(int32_t)}),
-        block_(std::min(automaton_->states(), std::max(int64_t{1}, kMostBytes / row_bytes_))),
+      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes),
+        rows_(classes, blank, std::min(automaton_->states(), StateRows::rows_of(kMostBytes, classes))),
         place_(static_cast<int32_t*>(std::calloc(static_cast<std::size_t>(automaton_->states()), sizeof(int32_t)))) {
     if (!place_) throw std::bad_alloc();
   }
@@ -31,50 +28,40 @@ class AutomatonReader final : public SourceReader {
   const float* row(SourceState state) override { return state.row; }
   SourceState next(SourceState state, int32_t label) override {
     SourceState to;
-    to.row = linked_row(state.row, stride_, label);
+    to.row = rows_.linked(state.row, label);
     return to.row ? to : follow(state, label);
   }
   float finish(SourceState state) override {
     return scaled(automaton_->finish[static_cast<std::size_t>(number_of(state))]);
   }
   bool rows_are_states() const override { return true; }
-  bool crowded() const override { return blocks_.size() > 1; }
-  void forget() override {
-    for (const int32_t state : held_) place_.get()[state] = 0;
-    held_.clear();
-    blocks_.resize(std::min(blocks_.size(), std::size_t{1}));
+  bool crowded() const override { return rows_.full(); }
+  void forget(std::vector<SourceState>& states) override {
+    std::vector<int32_t> numbers;
+    for (const SourceState state : states) numbers.push_back(number_of(state));
+    for (const int32_t number : number_) place_.get()[number] = 0;
+    number_.clear();
+    rows_.clear();
+    for (std::size_t i = 0; i < numbers.size(); i++) states[i] = at(numbers[i]);
   }
-  SourceState lasting(SourceState state) const override {
-    SourceState number{};
-    number.pair.a = number_of(state);
-    return number;
-  }
-  SourceState renewed(SourceState state) override { return at(state.pair.a); }
 
  private:
   static constexpr int64_t kMostBytes = 64 << 20;
 
-  int32_t number_of(SourceState state) const { return links(state.row)[blank_]; }
-  int32_t* links(const float* row) const { return reinterpret_cast<int32_t*>(const_cast<float*>(row + stride_)); }
-
+  int32_t number_of(SourceState state) const { return number_[static_cast<std::size_t>(rows_.place_of(state.row))]; }
   float scaled(float score) const { return score == -kInfinity ? score : scale_ * score; }
 
   SourceState at(int32_t state) {
     SourceState found;
     const int32_t known = place_.get()[state];
-    found.row = known ? row_at(known - 1) : make(state);
+    found.row = known ? rows_[known - 1] : make(state);
     return found;
-  }
-  float* row_at(int32_t place) {
-    char* const block = blocks_[static_cast<std::size_t>(place / block_)].get();
-    return reinterpret_cast<float*>(block + place % block_ * row_bytes_);
   }
 
   // The state that a label leads to: that of its arc in this state or in the first it falls back to that has one.
   SourceState follow(SourceState state, int32_t label) {
-    const int32_t number = target(number_of(state), label);
-    const SourceState to = at(number);
-    if (blocks_.size() == 1) links(state.row)[label] = row_link(state.row, to.row);
+    const SourceState to = at(target(number_of(state), label));
+    rows_.link(state.row, label, to.row);
     return to;
   }
   int32_t target(int32_t state, int32_t label) const {
@@ -92,27 +79,16 @@ class AutomatonReader final : public SourceReader {
     const auto s = static_cast<std::size_t>(state);
     const int32_t fallback = automaton_->fallback[s];
     const float* const below = fallback < 0 ? nullptr : at(fallback).row;
-    const auto place = static_cast<int32_t>(held_.size());
-    if (place / block_ == static_cast<int64_t>(blocks_.size())) {
-      const auto bytes = static_cast<std::size_t>(block_ * row_bytes_);
-      blocks_.emplace_back(static_cast<char*>(std::aligned_alloc(static_cast<std::size_t>(kAlignment), bytes)));
-      if (!blocks_.back()) throw std::bad_alloc();
-    }
-    float* const row = row_at(place);
-    std::memset(row, 0, static_cast<std::size_t>(row_bytes_));  // no links
+    float* const row = rows_.add();
     const float base = below ? scaled(automaton_->backoff[s]) : scaled(automaton_->otherwise) + bonus_;
     for (int64_t c = 0; c < classes_; c++) row[c] = below ? below[c] + base : base;
     for (int64_t a = automaton_->begin[s]; a < automaton_->begin[s + 1]; a++) {
       const Arc& arc = automaton_->arcs[static_cast<std::size_t>(a)];
       row[arc.label] = scaled(arc.weight) + bonus_;
     }
-    float most = -kInfinity;
-    for (int64_t c = 0; c < classes_; c++)
-      if (c != blank_) most = std::max(most, row[c]);
-    row[blank_] = most;
-    links(row)[blank_] = state;
-    held_.push_back(state);
-    place_.get()[state] = place + 1;
+    rows_.finish(row);
+    number_.push_back(state);
+    place_.get()[state] = rows_.size();
     return row;
   }
 
@@ -121,11 +97,10 @@ class AutomatonReader final : public SourceReader {
   };
   std::shared_ptr<const Automaton> automaton_;
   float scale_, bonus_;
-  int64_t classes_, stride_, blank_, row_bytes_;
-  int64_t block_;  // rows of a block; they stay where they are, and pages that are never touched cost nothing
-  std::unique_ptr<int32_t, Free> place_;  // [states] place + 1; likewise
-  std::vector<int32_t> held_;             // states with a row, by place
-  std::vector<std::unique_ptr<char, Free>> blocks_;  // links are between rows of the first; with a second it is crowded
+  int64_t classes_;
+  StateRows rows_;
+  std::vector<int32_t> number_;           // of the state of each row
+  std::unique_ptr<int32_t, Free> place_;  // [states] place of its row + 1; pages that are never touched cost nothing
 };
 
 }  // namespace

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <limits>
 
+#include "decoding/joined.h"
 #include "kernels.h"
 
 namespace pyseq {
 
 ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width)
-    : direct_(false), classes_(classes), blank_(blank), stride_(beam_room(classes)) {
-  for (const auto& source : scoring.sources) readers_.push_back(source->reader(classes, blank));
-  direct_ = readers_.size() == 1 && readers_[0]->rows_are_states() && !scoring.external;
+    : direct_(!scoring.external), classes_(classes), blank_(blank), stride_(beam_room(classes)) {
+  std::vector<std::unique_ptr<SourceReader>> readers;
+  for (const auto& source : scoring.sources) readers.push_back(source->reader(classes, blank));
+  if (readers.size() == 1 && readers[0]->rows_are_states()) reader_ = std::move(readers[0]);
+  else if (!readers.empty()) reader_ = joined_reader(std::move(readers), classes, blank, width);
   if (direct_) return;
   // Entries enter before those that they displace leave.
   sums_.resize(static_cast<std::size_t>(2 * width * stride_));
@@ -23,72 +26,50 @@ void ScoreRows::clear() {
 }
 
 ScoredState ScoreRows::start() {
-  ScoredState state{};
-  for (std::size_t k = 0; k < readers_.size(); k++) state.parts[k] = readers_[k]->start();
-  fill_slot(state);
+  ScoredState state{{}, -1};
+  if (reader_) state.source = reader_->start();
+  if (!direct_) fill_slot(state);
   return state;
 }
 
 ScoredState ScoreRows::enter(const ScoredState& from, int32_t label) {
-  ScoredState state;
-  for (std::size_t k = 0; k < readers_.size(); k++) state.parts[k] = readers_[k]->next(from.parts[k], label);
+  ScoredState state{{}, -1};
+  if (reader_) state.source = reader_->next(from.source, label);
   fill_slot(state);
   return state;
 }
 
-void ScoreRows::leave(const ScoredState& state) {
-  if (!direct_) free_.push_back(state.slot);
-}
+void ScoreRows::leave(const ScoredState& state) { free_.push_back(state.slot); }
 
-const float* ScoreRows::row(const ScoredState& state) {
-  if (direct_) return readers_[0]->row(state.parts[0]);
-  return &sums_[static_cast<std::size_t>(state.slot * stride_)];
-}
+const float* ScoreRows::row(const ScoredState& state) { return direct_ ? state.source.row : slot(state.slot); }
 
-float ScoreRows::finish(const ScoredState& state) {
-  float sum = 0;
-  for (std::size_t k = 0; k < readers_.size(); k++) sum += readers_[k]->finish(state.parts[k]);
-  return sum;
-}
+float ScoreRows::finish(const ScoredState& state) { return reader_ ? reader_->finish(state.source) : 0; }
 
 ScoredState ScoreRows::state_of(const float* row) {
-  ScoredState state;
-  state.parts[0].row = row;
-  state.slot = -1;
+  ScoredState state{{}, -1};
+  state.source.row = row;
   return state;
 }
 
-void ScoreRows::add_row(int32_t slot, const float* scores) {
-  float* sum = &sums_[static_cast<std::size_t>(slot * stride_)];
+void ScoreRows::add_row(int32_t number, const float* scores) {
+  float* const sum = slot(number);
   for (int64_t c = 0; c < classes_; c++) sum[c] += scores[c];
   set_most(sum);
 }
 
-bool ScoreRows::crowded() const {
-  for (const auto& reader : readers_)
-    if (reader->crowded()) return true;
-  return false;
-}
-
 void ScoreRows::forget(ScoredState* states, int64_t count) {
-  for (std::size_t k = 0; k < readers_.size(); k++) {
-    for (int64_t i = 0; i < count; i++) states[i].parts[k] = readers_[k]->lasting(states[i].parts[k]);
-    readers_[k]->forget();
-    for (int64_t i = 0; i < count; i++) states[i].parts[k] = readers_[k]->renewed(states[i].parts[k]);
-  }
+  std::vector<SourceState> held;
+  for (int64_t i = 0; i < count; i++) held.push_back(states[i].source);
+  reader_->forget(held);
+  for (int64_t i = 0; i < count; i++) states[i].source = held[static_cast<std::size_t>(i)];
 }
 
 void ScoreRows::fill_slot(ScoredState& state) {
-  state.slot = -1;
-  if (direct_) return;
   state.slot = free_.back();
   free_.pop_back();
-  float* sum = &sums_[static_cast<std::size_t>(state.slot * stride_)];
-  std::fill(sum, sum + stride_, 0.0f);
-  for (std::size_t k = 0; k < readers_.size(); k++) {
-    const float* const row = readers_[k]->row(state.parts[k]);
-    for (int64_t c = 0; c < stride_; c++) sum[c] += row[c];
-  }
+  float* const sum = slot(state.slot);
+  if (reader_) std::copy(state.source.row, state.source.row + stride_, sum);
+  else std::fill(sum, sum + stride_, 0.0f);
   set_most(sum);
 }
 

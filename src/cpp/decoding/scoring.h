@@ -41,10 +41,8 @@ class SourceReader {
   virtual float finish(SourceState state) = 0;  // what the end of the sequence adds
   virtual bool rows_are_states() const { return false; }  // state.row is row(state)
   virtual bool crowded() const { return false; }
-  // Gives memory back. A state outlives it by way of lasting() before and renewed() after.
-  virtual void forget() {}
-  virtual SourceState lasting(SourceState state) const { return state; }
-  virtual SourceState renewed(SourceState state) { return state; }
+  // Gives memory back. These states outlive it, and are what they are called from then on; all others are no more.
+  virtual void forget(std::vector<SourceState>&) {}
 };
 
 class Source {
@@ -62,13 +60,14 @@ struct Scoring {
   bool any() const { return external || !sources.empty(); }
 };
 
-// The states of one entry of a beam, and where its row is.
+// What one entry of a beam is to the sources.
 struct ScoredState {
-  SourceState parts[kMostSources];
+  SourceState source;
   int32_t slot;  // of a row that belongs to this entry, or -1
 };
 
-// The rows of a beam of at most `width` entries.
+// The rows of a beam of at most `width` entries. Without external rows an entry needs nothing but its row, which says
+// what its state is: direct(). Else each entry has a row of its own, the sum of that and of what is added.
 class ScoreRows {
  public:
   ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width);
@@ -80,28 +79,28 @@ class ScoreRows {
   const float* row(const ScoredState& state);
   float finish(const ScoredState& state);
 
-  // With a single source whose rows are states, an entry needs nothing but its row.
   bool direct() const { return direct_; }
   const float* follow(const float* row, int32_t label) {
     const float* const known = linked_row(row, stride_, label);
-    return known ? known : readers_[0]->next(state_of(row).parts[0], label).row;
+    return known ? known : reader_->next(state_of(row).source, label).row;
   }
   static ScoredState state_of(const float* row);
 
   // Adds an external row to the sum for this entry.
   void add_row(int32_t slot, const float* scores);
-  bool crowded() const;
+  bool crowded() const { return reader_ && reader_->crowded(); }
   // Makes room in the sources; the states of the beam are renewed.
   void forget(ScoredState* states, int64_t count);
 
  private:
   void fill_slot(ScoredState& state);
+  float* slot(int32_t number) { return &sums_[static_cast<std::size_t>(number * stride_)]; }
   void set_most(float* scores) const;
 
   bool direct_;
   int64_t classes_, blank_, stride_;
-  std::vector<std::unique_ptr<SourceReader>> readers_;
-  std::vector<float> sums_;  // [2 width][stride]
+  std::unique_ptr<SourceReader> reader_;  // whose rows are states; null without sources
+  std::vector<float> sums_;               // [2 width][stride] of external rows
   std::vector<int32_t> free_;
 };
 

@@ -63,7 +63,7 @@ class WordReader : public SourceReader {
   bool crowded() const override {
     return static_cast<int64_t>(steps_.size()) * classes_ > kMostSteps || unknown_.size() > kMostHistories;
   }
-  void forget() override {
+  void forget(std::vector<SourceState>&) override {
     steps_.clear();
     unknown_.clear();
   }

@@ -47,20 +47,19 @@ PYSEQ_INLINE uint32_t bits_equal(IntVec<double> a, IntVec<double> b) {
   return _mm512_cmpeq_epi64_mask((__m512i)a, (__m512i)b);
 }
 #else
-#if defined(__AVX2__)
-PYSEQ_INLINE uint32_t lane_bits(IntVec<float> mask) { return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask)); }
-PYSEQ_INLINE uint32_t lane_bits(IntVec<double> mask) { return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)mask)); }
-#elif defined(__SSE2__)
-PYSEQ_INLINE uint32_t lane_bits(IntVec<float> mask) { return static_cast<uint32_t>(_mm_movemask_ps((__m128)mask)); }
-PYSEQ_INLINE uint32_t lane_bits(IntVec<double> mask) { return static_cast<uint32_t>(_mm_movemask_pd((__m128d)mask)); }
-#else
 template <class I>
 PYSEQ_INLINE uint32_t lane_bits(I mask) {
+  constexpr bool kSingle = sizeof(mask[0]) == sizeof(float);
+#if defined(__AVX2__)
+  return static_cast<uint32_t>(kSingle ? _mm256_movemask_ps((__m256)mask) : _mm256_movemask_pd((__m256d)mask));
+#elif defined(__SSE2__)
+  return static_cast<uint32_t>(kSingle ? _mm_movemask_ps((__m128)mask) : _mm_movemask_pd((__m128d)mask));
+#else
   uint32_t bits = 0;
   for (int i = 0; i < kLanesOf<I>; i++) bits |= static_cast<uint32_t>(mask[i] & 1) << i;
   return bits;
-}
 #endif
+}
 template <class V>
 PYSEQ_INLINE uint32_t bits_above(V a, V b) { return lane_bits(a > b); }
 template <class I>
