@@ -1,8 +1,9 @@
 """CTC decoding: greedy, and a prefix beam search with what can be added to it.
 
-No library that decodes in native code can be had everywhere, so most rows have other work of ours as
-their peer: one read of the logits for greedy decoding, the same search without hot words or language
-model for these. A call decodes one sequence of 1,000 frames: milliseconds are microseconds a frame.
+No library that decodes can be had everywhere (`decoding_peers.py` has those that may be installed), so most
+rows have other work of ours as their peer: one read of the logits for greedy decoding, the same search
+without hot words or language model for these. A call decodes one sequence of 1,000 frames: milliseconds are
+microseconds a frame.
 
 Values are the scores of the best hypotheses, compared with those of the float64 kernels.
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import decoding_peers
 from bench.contest import Contest, Contestant, Values
 from pyseq import _core, ops
 from pyseq.decoding import BeamSearch, Decoder, GreedySearch, NGramLanguageModel
@@ -151,6 +153,8 @@ class DecodingWorkload:
             )
         if self.beside is not None:
             contestants.append(self.contestant("without", self.beside, False, reference))
+        if not self.greedy and not self.extras and not self.timestamps and self.batch == 1:
+            contestants += decoding_peers.contestants(logits[0], BEAM)
         return Contest(contestants, reference)
 
 

@@ -87,10 +87,20 @@ def test_what_is_timed_of_a_convolution_computes_the_reference(training):
 )
 def test_decoders_that_are_timed_compute_the_reference(options):
     prepared = DecodingWorkload("peaked", 12, **options).prepare(1, ["highest"])
-    assert [c.ours for c in prepared.contestants] == [True, *[False] * (options != {})]
+    assert [c.ours for c in prepared.contestants] == [True, *[False] * (len(prepared.contestants) - 1)]
+    assert len(prepared.contestants) > (options != {})
     for contestant in prepared.contestants:
-        error = contest.furthest(contestant.values(contestant.call()), prepared.reference)
-        assert error.size < 1e-5, error
+        if contestant.name in ("pyseq", "without", "one read"):
+            error = contest.furthest(contestant.values(contestant.call()), prepared.reference)
+            assert error.size < 1e-5, error
+
+
+@pytest.mark.parametrize("peer", ["flashlight", "pyctcdecode"])
+def test_decoders_of_others_find_what_is_about_as_likely(peer):
+    pytest.importorskip(peer)
+    prepared = DecodingWorkload("peaked", 12).prepare(1, ["highest"])
+    (contestant,) = [c for c in prepared.contestants if c.name == peer]
+    assert contest.agrees(contestant, contestant.values(contestant.call()), prepared.reference)
 
 
 @pytest.mark.parametrize("reuse", [False, True])
