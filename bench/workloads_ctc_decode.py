@@ -173,7 +173,10 @@ def _table() -> list[DecodingWorkload]:
         rows += [W(kind, c) for c in (30, 100, 1000)]
         rows.append(W(kind, 30, timestamps=True))
         rows.append(W(kind, 30, extras=("3-gram",), beside=()))
-        rows.append(W(kind, 30, extras=("hot words",), beside=(), targets={"highest": 1 / 1.2}))
+        rows += [
+            W(kind, c, extras=("hot words",), beside=(), targets={"highest": 1 / 1.2})
+            for c in (30, 100, 1000)
+        ]
         rows.append(
             W(kind, 30, extras=("3-gram", "hot words"), beside=("3-gram",), targets={"highest": 1 / 1.2})
         )

@@ -1,6 +1,7 @@
 """Language models, lexica, hot words and scorers: against the score of every label sequence."""
 
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -179,18 +180,10 @@ def test_narrow_beams_keep_what_the_dictionary_keeps(width, tmp_path):
     partial = {(): 0.0}
 
     def score(prefix):
-        """What is granted so far: part of the boosts of words that are being spelled."""
         if prefix not in partial:
             spelled = [f"x{k}" for k in prefix]
-            begun = [
-                boost * k / len(word)
-                for word, boost in boosts.items()
-                for k in range(1, len(word))
-                if tuple(spelled[len(spelled) - k :]) == word[:k]
-            ]
-            held = max(begun, default=0.0)
             lm = 0.5 * LN10 * reference.sequence(spelled, end=False)
-            partial[prefix] = lm + hot_word_score(spelled, boosts) + held
+            partial[prefix] = lm + hot_word_score(spelled, boosts) + held(spelled, boosts)
         return partial[prefix]
 
     def finish(prefix):
@@ -198,12 +191,55 @@ def test_narrow_beams_keep_what_the_dictionary_keeps(width, tmp_path):
         return 0.5 * LN10 * reference.sequence(spelled) + hot_word_score(spelled, boosts) - score(prefix)
 
     for seed in range(4):
-        x = random_logits(seed, steps=25, classes=12)
-        expected = prefix_beam_search(x, width, score=score, finish=finish)
-        (found,) = search.decode(x[np.newaxis], ["", *letters], n_best=2)
-        assert found[0].score == pytest.approx(expected[0][1], abs=1e-3)
-        if expected[0][1] - expected[1][1] > 1e-3:
-            assert tuple(found[0].labels.tolist()) == expected[0][0]
+        compare(search, random_logits(seed, steps=25, classes=12), score, finish)
+
+
+def held(spelled, boosts):
+    """What is granted for the time being: part of the boosts of words that are being spelled."""
+    begun = [
+        boost * k / len(word)
+        for word, boost in boosts.items()
+        for k in range(1, len(word))
+        if tuple(spelled[len(spelled) - k :]) == word[:k]
+    ]
+    return max(begun, default=0.0)
+
+
+def compare(search, logits, score, finish):
+    """The best hypothesis of a narrow beam, and that of a search with a dictionary of prefixes."""
+    expected = prefix_beam_search(logits, search.beam_width, score=score, finish=finish)
+    labels = ["", *[f"x{k}" for k in range(1, logits.shape[1])]]
+    (found,) = search.decode(logits[np.newaxis], labels, n_best=2)
+    assert found[0].score == pytest.approx(expected[0][1], abs=1e-3)
+    if expected[0][1] - expected[1][1] > 1e-3:
+        assert tuple(found[0].labels.tolist()) == expected[0][0]
+
+
+@pytest.mark.parametrize("width", [3, 8])
+@pytest.mark.parametrize("classes", [40, 70, 300])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_hot_words_among_many_labels(classes, width, dtype):
+    """Prefixes with the same row are looked at together, where rows are long and few."""
+    rng = np.random.default_rng(classes)
+    boosts = {
+        tuple(f"x{k}" for k in rng.integers(1, classes, n)): b for n, b in ((2, 2.0), (3, 4.0), (4, -3.0))
+    }
+    boosts |= {(f"x{k}", f"x{k + 1}"): 1.0 for k in range(1, classes - 1, classes // 8)}
+
+    @cache
+    def score(prefix):
+        spelled = [f"x{k}" for k in prefix]
+        return hot_word_score(spelled, boosts) + held(spelled, boosts)
+
+    def finish(prefix):
+        return hot_word_score([f"x{k}" for k in prefix], boosts) - score(prefix)
+
+    for seed in range(2):
+        logits = random_logits(seed, steps=10, classes=classes)
+        for word in list(boosts)[:3]:
+            at = rng.integers(0, 10 - len(word))
+            logits[at + np.arange(len(word)), [int(label[1:]) for label in word]] += 3
+        compare(BeamSearch(width, hot_words=boosts), logits.astype(dtype), score, finish)
 
 
 def decoders(folder):

@@ -5,7 +5,7 @@
 //
 // Pruning loses nothing. Once `width` candidates are known, the worst of the best so far is a threshold that an
 // extension must exceed. It removes most classes before any prefix is looked at, and most prefixes before any class is.
-#include "ctc/beam_rows.h"
+#include "ctc/beam_groups.h"
 #include "ctc/log_sum.h"
 #include "ctc/softmax.h"
 
@@ -33,6 +33,7 @@ class Frame {
     const int64_t candidates = kCutFrom * room + classes + 2 * W;
     excluded = arena.take<uint16_t>(p.width * ceil_div(p.classes, W));
     promising = arena.take<Int>(room + W);
+    groups = RowGroups<R>(arena, room, classes);
     score = arena.take<R>(candidates);
     id = arena.take<Int>(candidates);
     from = arena.take<Int>(candidates);
@@ -47,6 +48,7 @@ class Frame {
     least = min_of(p.least, row.top - denominator);
     sum_entries();
     keep_entries();
+    group_entries();
     choose_classes();
     add_extensions();
     if (size > p.width) cut();
@@ -127,7 +129,7 @@ class Frame {
       size += __builtin_popcount(bits);
     }
     threshold = size == p.width ? -max_tree<R>(-worst) : R(kDead);
-    if (!p.rows) threshold = max_of(threshold, reached_by_best());
+    threshold = max_of(threshold, reached_by_best());
   }
 
   // What reaches entry i, a child, from its parent before its label is counted.
@@ -154,17 +156,25 @@ class Frame {
   }
 
   // A score that at least `width` candidates exceed, without looking for them: the best entry extended by so many
-  // labels, of those that are the largest of their lane. (Where such an extension is an entry already, that one's score
-  // is no smaller.) Two lanes more, for the blank and for the label that repeats.
-  R reached_by_best() const {
+  // labels, of those that are the largest of their lane, counting what its row adds. (Where such an extension is an
+  // entry already, that one's score is no smaller.) Two lanes more, for the blank and for the label that repeats.
+  PYSEQ_NOINLINE R reached_by_best() const {
     const int64_t wanted = p.width + 2;
     if (p.count == 0 || wanted > kGroups * W || p.classes < 2 * kGroups * W) return R(kDead);
+    const int64_t best = p.rows ? best_entry() : 0;
+    const R of_best = p.rows ? total[best] : best_before;
+    const Vec<R> allowed = splat(least + denominator);
+    auto label = [&](int64_t c) __attribute__((always_inline)) {
+      const Vec<R> x = load(p.logits + c);
+      return p.rows ? select<R>(x < allowed, splat(R(kNoScore)), x + load_row<R>(p.rows[best] + c)) : x;
+    };
     Vec<R> most[kGroups];
-    PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) most[g] = load(p.logits + g * W);
+    PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) most[g] = label(g * W);
     for (int64_t c = kGroups * W; c + kGroups * W <= p.classes; c += kGroups * W) {
-      PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) most[g] = vmax(most[g], load(p.logits + c + g * W));
+      PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) most[g] = vmax(most[g], label(c + g * W));
     }
-    R high = denominator, low = high - R(kUsualSpread);  // no logit is above its denominator
+    // no logit is above its denominator
+    R high = denominator + (p.rows ? static_cast<R>(p.row_most[best]) : R(0)), low = high - R(kUsualSpread);
     const auto lanes_above = [&](R bound) {
       int64_t n = 0;
       PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) n += __builtin_popcount(bits_above(most[g], splat(bound)));
@@ -175,38 +185,69 @@ class Frame {
       const R middle = (low + high) * R(0.5);
       (lanes_above(middle) >= wanted ? low : high) = middle;
     }
-    return low - denominator < least ? R(kDead) : just_below(best_before + (low - denominator));
+    return !p.rows && low - denominator < least ? R(kDead) : just_below(of_best + (low - denominator));
+  }
+  int64_t best_entry() const {
+    Vec<R> most = load(total);
+    for (int64_t j = W; j < p.count; j += W) most = vmax(most, load(total + j));
+    most = splat(max_tree<R>(most));
+    for (int64_t j = 0; j < p.count; j += W)
+      if (const uint32_t bits = bits_equal(load(total + j), most)) return j + __builtin_ctz(bits);
+    return 0;
   }
   static constexpr int kGroups = 8;
   static constexpr int kSteps = 10;  // to within a seventeenth of a nat: a tighter bound lets no fewer classes through
 
+  // Short rows are dealt with in registers.
+  void group_entries() {
+    if (p.rows && !(kHasLookup<R> && p.classes <= 2 * W)) groups.find(p.rows, total, p.count);
+    else groups.none();
+  }
+
   // Labels that may extend a prefix: not too improbable, and enough to bring the best of all beyond the threshold.
   void choose_classes() {
+    const Vec<R> enough = splat(threshold - R(sizeof(R) == 4 ? 1e-6 : 2e-15) * max_of(R(1), max_of(threshold, -threshold)));
     const Vec<R> need = splat(max_of(threshold - best_before, just_below(least))), shift = splat(denominator);
     const Vec<R> never = splat(-static_cast<R>(__builtin_inf()));
     const IntVec<R> lanes = lane_numbers<R>();
     Vec<R> most = never;
     classes = 0;
-    for (int64_t c = 0; c < p.classes; c += W) {
-      const int64_t left = p.classes - c;
-      Vec<R> v = left >= W ? load(p.logits + c) : first_n<R>(load_n(p.logits + c, static_cast<int>(left)),
-                                                            static_cast<int>(left), never);
-      v -= shift;
-      uint32_t bits = bits_above(v, need);
-      if (p.blank - c >= 0 && p.blank - c < W) bits &= ~(1u << (p.blank - c));
-      if (p.rows) store(every_class + c, blend(LaneMask<R>::from_bits(bits), v, never));
-      if (!bits) continue;
-      compress_to(class_score + classes, v, bits);
-      compress_to(class_id + classes, lanes + static_cast<Int>(c), bits);
-      classes += __builtin_popcount(bits);
-      most = vmax(most, v);
+    const auto log_probs = [&](int64_t c) __attribute__((always_inline)) {
+      const auto left = static_cast<int>(min_of<int64_t>(W, p.classes - c));
+      return (left == W ? load(p.logits + c) : first_n<R>(load_n(p.logits + c, left), left, never)) - shift;
+    };
+    for (int64_t first = 0; first < p.classes; first += kBits * W) {
+      // Which vectors have such labels cannot be foretold: they are bits first.
+      uint16_t chosen[kBits];
+      uint64_t some = 0;
+      for (int64_t i = 0, c = first; i < kBits && c < p.classes; i++, c += W) {
+        const Vec<R> v = log_probs(c);
+        uint32_t bits = bits_above(v, need);
+        if (groups.any()) bits &= bits_above(v + groups.best_with(c), enough);
+        if (p.blank - c >= 0 && p.blank - c < W) bits &= ~(1u << (p.blank - c));
+        if (p.rows && !groups.any()) store(every_class + c, blend(LaneMask<R>::from_bits(bits), v, never));
+        chosen[i] = static_cast<uint16_t>(bits);
+        some |= static_cast<uint64_t>(bits != 0) << i;
+      }
+      for (; some; some &= some - 1) {
+        const int i = __builtin_ctzll(some);
+        const int64_t c = first + i * W;
+        const Vec<R> v = log_probs(c);
+        compress_to(class_score + classes, v, chosen[i]);
+        compress_to(class_id + classes, lanes + static_cast<Int>(c), chosen[i]);
+        classes += __builtin_popcount(chosen[i]);
+        most = vmax(most, blend(LaneMask<R>::from_bits(chosen[i]), v, never));
+      }
     }
     short_rows = p.rows && kHasLookup<R> && p.classes <= 2 * W;
-    whole_rows = p.rows && (short_rows ? classes > W : ceil_div(p.classes, W) <= kGatherCost * ceil_div(classes, W));
+    whole_rows = p.rows && !groups.any() &&
+                 (short_rows ? classes > W : ceil_div(p.classes, W) <= kGatherCost * ceil_div(classes, W));
     best_class = max_tree<R>(most);
     store(class_score + classes, never);
     store_ints<R>(class_id + classes, IntVec<R>{});
+    if (groups.any()) groups.gather_labels(class_id, classes);
   }
+  static constexpr int kBits = 64;
   // A bound that x itself is above.
   static R just_below(R x) { return x - max_of(R(1), max_of(x, -x)) * (sizeof(R) == 4 ? R(1e-7) : R(2e-16)); }
 
@@ -232,13 +273,14 @@ class Frame {
     if (!p.rows) extend<kNoRows>();
     else if (short_rows && whole_rows) extend<kShortRows>();
     else if (short_rows) extend<kRowsInRegisters>();
+    else if (groups.any()) extend<kGroupedRows>();
     else if (whole_rows) extend<kWholeRows>();
     else extend<kPartsOfRows>();
   }
 
   // To gather numbers of a row takes several times as long as to load as many that lie together: unless few classes are
   // left, all are tried, the others with -inf. Short rows are looked up in two registers.
-  enum RowUse { kNoRows, kRowsInRegisters, kShortRows, kPartsOfRows, kWholeRows };
+  enum RowUse { kNoRows, kRowsInRegisters, kShortRows, kGroupedRows, kPartsOfRows, kWholeRows };
   static constexpr int64_t kGatherCost = 4;
   static constexpr int64_t kCutFrom = 6;  // widths: cuts cost more than candidates in vain, 4 to 8 % of the time with 3
 
@@ -283,6 +325,7 @@ class Frame {
     const IntVec<R> above = splat_int<R>(packed ? static_cast<Int>(i) << shift : Int(0));
     const uint16_t* const without = excluded + i * vectors;
     const float* const row = kRows == kNoRows ? nullptr : p.rows[i];
+    const R* const gains = kRows == kGroupedRows ? groups.gains(i) : nullptr;
     const int64_t count = kRows == kRowsInRegisters ? 1 : kRows == kShortRows ? 2 : vectors;
     for (int64_t v = 0; v < count; v++) {
       const int64_t c = v * W;
@@ -290,6 +333,7 @@ class Frame {
       Vec<R> s = load((kWhole ? every_class : class_score) + c) + select<R>(label == last, of_blank, sum);
       if (kWhole) s += load_row<R>(row + c);
       if (kRows == kRowsInRegisters) s += lookup(load_row<R>(row), load_row<R>(p.classes > W ? row + W : row), label);
+      if (kRows == kGroupedRows) s += load(gains + c);
       if (kRows == kPartsOfRows) s += gather_row(row, label);
       const uint32_t bits = bits_above(s, bound) & ~static_cast<uint32_t>(without[v]);
       if (!kShort && !bits) continue;  // two vectors at most: sooner written in vain than foretold
@@ -406,6 +450,7 @@ class Frame {
   R* every_class;                             // [classes] the same at the places of all labels, else -inf; with rows
   uint16_t* excluded;                         // [entries][vectors] a bit for each lane
   Int* promising;                             // entries to extend
+  RowGroups<R> groups;
   R* score;                                   // candidates: entries extended by a label or kept
   Int *id, *from;
   int shift = 0;

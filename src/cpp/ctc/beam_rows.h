@@ -25,6 +25,20 @@ PYSEQ_INLINE Vec<R> load_row(const float* row) {
   }
 }
 
+// A bit for each of a vector of entries: whether this is its row.
+template <class R>
+PYSEQ_INLINE uint32_t same_row(const float* const* rows, const float* row) {
+  static_assert(sizeof row == sizeof(int64_t), "pointers are compared as numbers");
+  constexpr int P = kLanes<double>;
+  int64_t number, numbers[kLanes<R>];
+  std::memcpy(&number, &row, sizeof row);
+  std::memcpy(numbers, rows, sizeof numbers);
+  uint32_t bits = 0;
+  PYSEQ_UNROLL for (int k = 0; k < kLanes<R>; k += P)
+    bits |= bits_equal(load_ints<double>(numbers + k), splat_int<double>(number)) << k;
+  return bits;
+}
+
 template <class R>
 PYSEQ_INLINE IntVec<R> load_entries(const int32_t* p) {
   if constexpr (sizeof(R) == 4) {

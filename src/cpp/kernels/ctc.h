@@ -99,7 +99,8 @@ struct CtcBeamFrame {
   const int32_t* parent;        // [count] entry of the prefix without its last label, or -1
   int64_t children;             // entries that have a parent
   const int32_t* child;         // [children] which
-  const float* const* rows;     // [count] each [beam_room(classes)]: what they would add with each label; may be null
+  const float* const* rows;     // [beam_room(width)] each [beam_room(classes)]: what they would add with each label, anything
+                                // beyond count; or null
   const float* row_most;        // [beam_room(width)] the largest number of each row; null where rows is
   BeamScores<R> next;           // out, up to beam_room(width); relative to the best score
   float* next_row_most;         // out, [beam_room(width)] row_most of entries that are kept, anything elsewhere; or null
