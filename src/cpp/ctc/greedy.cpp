@@ -24,9 +24,14 @@ PYSEQ_INLINE Vec<R> row_vector(const R* x, int i, int64_t C) {
   return first_n<R>(load_n(x, n), n, lowest<R>());
 }
 
-constexpr int kUnrolledNumbers = 32;  // a row; beyond it loops over frames that are not unrolled are as fast
+// Numbers of a row up to which its vectors are counted when compiled (of float64, which fewer people decode, half as
+// many), frames are unrolled, and classes are found without a branch: beyond these that gains nothing.
+template <class R>
+constexpr int kCountedNumbers = sizeof(R) == 4 ? 64 : 32;
+constexpr int kUnrolledNumbers = 32, kSearchedNumbers = 128;
+constexpr int kSome = -1, kMany = 0;
 
-// Up to a vector of frames: what is the largest of each. N: vectors of a row, or 0 where they are many.
+// Up to a vector of frames: what is the largest of each. N: vectors of a row; kSome, kMany: more.
 template <class R, int N>
 class Frames {
  public:
@@ -45,10 +50,10 @@ class Frames {
   }
   // First class of each frame whose number is the largest; of a frame with a NaN some number.
   IntVec<R> best() const {
-    if constexpr (N == 0) {
-      IntVec<R> found;
-      PYSEQ_UNROLL for (int f = 0; f < W; f++) found[f] = find_number(row(f), tops_[f]);
-      return found;
+    if constexpr (N == kMany) {
+      Int_t<R> found[W];
+      for (int f = 0; f < W; f++) found[f] = find_number(row(f), tops_[f]);
+      return load_ints<R>(found);
     } else {
       IntVec<R> at[W];
       each_row([&](int f, const R* row) __attribute__((always_inline)) { at[f] = row_best(row, splat(tops_[f])); });
@@ -58,7 +63,7 @@ class Frames {
   // Of exp(x - top) of each frame; 1 beyond the last.
   Vec<R> sums() const {
     Vec<R> sum[W];
-    each_row([&](int f, const R* row) __attribute__((always_inline)) { sum[f] = row_sum(row, splat(tops_[f])); });
+    for (int f = 0; f < W; f++) sum[f] = row_sum(row(f), splat(tops_[f]));
     return first_n<R>(reduce_each(sum, [](Vec<R> a, Vec<R> b) { return a + b; }), static_cast<int>(n_), splat(R(1)));
   }
 
@@ -67,12 +72,10 @@ class Frames {
   // each(f, row) for a vector of frames, the first instead of those beyond the last.
   template <class F>
   PYSEQ_INLINE void each_row(F&& each) const {
-    if (N > 0 && N * W <= kUnrolledNumbers) {
-      if (n_ == W) {
-        const R* row = x_;
-        PYSEQ_UNROLL for (int f = 0; f < W; f++, row += stride_) each(f, row);
-        return;
-      }
+    if (N > 0 && N * W <= kUnrolledNumbers && n_ == W) {
+      const R* row = x_;
+      PYSEQ_UNROLL for (int f = 0; f < W; f++, row += stride_) each(f, row);
+      return;
     }
     for (int f = 0; f < W; f++) each(f, row(f));
   }
@@ -99,8 +102,15 @@ class Frames {
   // In each lane the first class of those it holds whose number is `top`.
   PYSEQ_INLINE IntVec<R> row_best(const R* row, Vec<R> top) const {
     IntVec<R> at = splat_int<R>(1 << 30);
-    PYSEQ_UNROLL for (int i = N - 1; i >= 0; i--)
-      at = row_vector<N>(row, i, C_) == top ? splat_int<R>(static_cast<Int_t<R>>(vector_start<N, R>(i, C_))) : at;
+    auto look = [&](Vec<R> v, int64_t first) __attribute__((always_inline)) {
+      at = v == top ? splat_int<R>(static_cast<Int_t<R>>(first)) : at;
+    };
+    if constexpr (N > 0) {
+      PYSEQ_UNROLL for (int i = N - 1; i >= 0; i--) look(row_vector<N>(row, i, C_), vector_start<N, R>(i, C_));
+    } else {
+      look(load(row + C_ - W), C_ - W);
+      for (int64_t c = (C_ - 1) / W * W - W; c >= 0; c -= W) look(load(row + c), c);
+    }
     return at + lane_numbers<R>();
   }
   Int_t<R> find_number(const R* row, R value) const {
@@ -224,8 +234,13 @@ void greedy_thread(void* context, int, int) {
   for (;;) {
     const int64_t b = __atomic_fetch_add(&c.next, 1, __ATOMIC_RELAXED);
     if (b >= c.p.batch) return;
-    if (!with_short_row<R>(c.p.classes, [&](auto vectors) { decode_sequence<decltype(vectors)::value>(c.p, b); }))
-      decode_sequence<0>(c.p, b);
+    const bool counted = c.p.classes <= kCountedNumbers<R> && with_short_row<R>(c.p.classes, [&](auto vectors) {
+      constexpr int N = decltype(vectors)::value;
+      if constexpr (N * kLanes<R> <= kCountedNumbers<R>) decode_sequence<N>(c.p, b);
+    });
+    if (counted) continue;
+    if (c.p.classes <= kSearchedNumbers) decode_sequence<kSome>(c.p, b);
+    else decode_sequence<kMany>(c.p, b);
   }
 }
 

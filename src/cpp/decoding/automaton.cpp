@@ -15,26 +15,19 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Rows of an automaton, made when first asked for. A state is where its row is.
-class AutomatonReader final : public SourceReader {
+class AutomatonReader final : public StateRowsReader {
  public:
   AutomatonReader(std::shared_ptr<const Automaton> automaton, float scale, float bonus, int64_t classes, int64_t blank)
-      : automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes),
-        rows_(classes, blank, std::min(automaton_->states(), StateRows::rows_of(kMostBytes, classes))),
+      : StateRowsReader(StateRows(classes, blank, std::min(automaton->states(), StateRows::rows_of(kMostBytes, classes)))),
+        automaton_(std::move(automaton)), scale_(scale), bonus_(bonus), classes_(classes),
         place_(static_cast<int32_t*>(std::calloc(static_cast<std::size_t>(automaton_->states()), sizeof(int32_t)))) {
     if (!place_) throw std::bad_alloc();
   }
 
   SourceState start() override { return at(automaton_->start); }
-  const float* row(SourceState state) override { return state.row; }
-  SourceState next(SourceState state, int32_t label) override {
-    SourceState to;
-    to.row = rows_.linked(state.row, label);
-    return to.row ? to : follow(state, label);
-  }
   float finish(SourceState state) override {
     return scaled(automaton_->finish[static_cast<std::size_t>(number_of(state))]);
   }
-  bool rows_are_states() const override { return true; }
   bool crowded() const override { return rows_.full(); }
   void forget(std::vector<SourceState>& states) override {
     std::vector<int32_t> numbers;
@@ -59,11 +52,7 @@ class AutomatonReader final : public SourceReader {
   }
 
   // The state that a label leads to: that of its arc in this state or in the first it falls back to that has one.
-  SourceState follow(SourceState state, int32_t label) {
-    const SourceState to = at(target(number_of(state), label));
-    rows_.link(state.row, label, to.row);
-    return to;
-  }
+  SourceState follow(SourceState state, int32_t label) override { return at(target(number_of(state), label)); }
   int32_t target(int32_t state, int32_t label) const {
     for (; state >= 0; state = automaton_->fallback[static_cast<std::size_t>(state)]) {
       const Arc* const first = automaton_->arcs.data() + automaton_->begin[static_cast<std::size_t>(state)];
@@ -98,7 +87,6 @@ class AutomatonReader final : public SourceReader {
   std::shared_ptr<const Automaton> automaton_;
   float scale_, bonus_;
   int64_t classes_;
-  StateRows rows_;
   std::vector<int32_t> number_;           // of the state of each row
   std::unique_ptr<int32_t, Free> place_;  // [states] place of its row + 1; pages that are never touched cost nothing
 };

@@ -29,22 +29,16 @@ struct SameParts {
   bool operator()(const Parts& a, const Parts& b) const { return std::memcmp(&a, &b, sizeof a) == 0; }
 };
 
-class JoinedReader final : public SourceReader {
+class JoinedReader final : public StateRowsReader {
  public:
   JoinedReader(std::vector<std::unique_ptr<SourceReader>> readers, int64_t classes, int64_t blank, int64_t width)
-      : readers_(std::move(readers)),
-        rows_(classes, blank, std::max(StateRows::rows_of(kMostBytes, classes), kWidths * width)) {}
+      : StateRowsReader(StateRows(classes, blank, std::max(StateRows::rows_of(kMostBytes, classes), kWidths * width))),
+        readers_(std::move(readers)) {}
 
   SourceState start() override {
     Parts parts{};
     for (std::size_t k = 0; k < readers_.size(); k++) parts[k] = readers_[k]->start();
     return at(parts);
-  }
-  const float* row(SourceState state) override { return state.row; }
-  SourceState next(SourceState state, int32_t label) override {
-    SourceState to;
-    to.row = rows_.linked(state.row, label);
-    return to.row ? to : follow(state, label);
   }
   float finish(SourceState state) override {
     const Parts parts = parts_of(state);
@@ -52,7 +46,6 @@ class JoinedReader final : public SourceReader {
     for (std::size_t k = 0; k < readers_.size(); k++) sum += readers_[k]->finish(parts[k]);
     return sum;
   }
-  bool rows_are_states() const override { return true; }
   bool crowded() const override {
     return rows_.full() ||
            std::any_of(readers_.begin(), readers_.end(), [](const auto& reader) { return reader->crowded(); });
@@ -77,12 +70,10 @@ class JoinedReader final : public SourceReader {
 
   const Parts& parts_of(SourceState state) const { return parts_[static_cast<std::size_t>(rows_.place_of(state.row))]; }
 
-  SourceState follow(SourceState state, int32_t label) {
+  SourceState follow(SourceState state, int32_t label) override {
     Parts parts = parts_of(state);
     for (std::size_t k = 0; k < readers_.size(); k++) parts[k] = readers_[k]->next(parts[k], label);
-    const SourceState to = at(parts);
-    rows_.link(state.row, label, to.row);
-    return to;
+    return at(parts);
   }
   SourceState at(const Parts& parts) {
     SourceState found;
@@ -103,7 +94,6 @@ class JoinedReader final : public SourceReader {
   }
 
   std::vector<std::unique_ptr<SourceReader>> readers_;
-  StateRows rows_;
   std::vector<Parts> parts_;  // of each row
   std::unordered_map<Parts, int32_t, HashOfParts, SameParts> place_;
 };

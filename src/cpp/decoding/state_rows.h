@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "decoding/scoring.h"
@@ -49,6 +50,29 @@ class StateRows {
   int64_t classes_, blank_, stride_, row_bytes_, block_;
   int32_t size_ = 0;
   std::vector<std::unique_ptr<char, Free>> blocks_;
+};
+
+// A source whose states are rows that are kept.
+class StateRowsReader : public SourceReader {
+ public:
+  explicit StateRowsReader(StateRows rows) : rows_(std::move(rows)) {}
+
+  const float* row(SourceState state) final { return state.row; }
+  SourceState next(SourceState state, int32_t label) final {
+    SourceState to;
+    to.row = rows_.linked(state.row, label);
+    if (to.row) return to;
+    to = follow(state, label);
+    rows_.link(state.row, label, to.row);
+    return to;
+  }
+  bool rows_are_states() const final { return true; }
+
+ protected:
+  // The state that a label leads to, which was not asked for before.
+  virtual SourceState follow(SourceState state, int32_t label) = 0;
+
+  StateRows rows_;
 };
 
 }  // namespace pyseq
