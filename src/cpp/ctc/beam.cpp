@@ -163,10 +163,10 @@ class Frame {
     if (p.count == 0 || wanted > kGroups * W || p.classes < 2 * kGroups * W) return R(kDead);
     const int64_t best = p.rows ? best_entry() : 0;
     const R of_best = p.rows ? total[best] : best_before;
-    const Vec<R> allowed = splat(least + denominator);
     auto label = [&](int64_t c) __attribute__((always_inline)) {
       const Vec<R> x = load(p.logits + c);
-      return p.rows ? select<R>(x < allowed, splat(R(kNoScore)), x + load_row<R>(p.rows[best] + c)) : x;
+      if (!p.rows) return x;
+      return select<R>(x - splat(denominator) < splat(least), splat(R(kNoScore)), x + load_row<R>(p.rows[best] + c));
     };
     Vec<R> most[kGroups];
     PYSEQ_UNROLL for (int g = 0; g < kGroups; g++) most[g] = label(g * W);

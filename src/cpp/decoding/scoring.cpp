@@ -8,6 +8,17 @@
 
 namespace pyseq {
 
+void set_most(float* row, int64_t classes, int64_t blank) {
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  row[blank] = kLeast;
+  float most[4] = {kLeast, kLeast, kLeast, kLeast};
+  int64_t c = 0;
+  for (; c + 4 <= classes; c += 4)
+    for (int k = 0; k < 4; k++) most[k] = row[c + k] > most[k] ? row[c + k] : most[k];
+  for (; c < classes; c++) most[0] = std::max(most[0], row[c]);
+  row[blank] = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
+}
+
 ScoreRows::ScoreRows(const Scoring& scoring, int64_t classes, int64_t blank, int64_t width)
     : direct_(!scoring.external), classes_(classes), blank_(blank), stride_(beam_room(classes)) {
   std::vector<std::unique_ptr<SourceReader>> readers;
@@ -54,7 +65,7 @@ ScoredState ScoreRows::state_of(const float* row) {
 void ScoreRows::add_row(int32_t number, const float* scores) {
   float* const sum = slot(number);
   for (int64_t c = 0; c < classes_; c++) sum[c] += scores[c];
-  set_most(sum);
+  set_most(sum, classes_, blank_);
 }
 
 void ScoreRows::forget(ScoredState* states, int64_t count) {
@@ -70,18 +81,7 @@ void ScoreRows::fill_slot(ScoredState& state) {
   float* const sum = slot(state.slot);
   if (reader_) std::copy(state.source.row, state.source.row + stride_, sum);
   else std::fill(sum, sum + stride_, 0.0f);
-  set_most(sum);
-}
-
-// What belongs to no label is made the least.
-void ScoreRows::set_most(float* scores) const {
-  constexpr float kLeast = -std::numeric_limits<float>::infinity();
-  std::fill(scores + classes_, scores + stride_, kLeast);
-  scores[blank_] = kLeast;
-  float most[4] = {kLeast, kLeast, kLeast, kLeast};
-  for (int64_t c = 0; c < stride_; c += 4)
-    for (int k = 0; k < 4; k++) most[k] = scores[c + k] > most[k] ? scores[c + k] : most[k];
-  scores[blank_] = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
+  set_most(sum, classes_, blank_);
 }
 
 }  // namespace pyseq

@@ -31,6 +31,9 @@ inline const float* linked_row(const float* row, int64_t stride, int32_t label) 
   return link ? row + (link - 1) * kLineFloats : nullptr;
 }
 
+// Makes what stands in the blank's place the largest of the others.
+void set_most(float* row, int64_t classes, int64_t blank);
+
 // What one thread keeps of a source: rows, made when first asked for.
 class SourceReader {
  public:
@@ -95,7 +98,6 @@ class ScoreRows {
  private:
   void fill_slot(ScoredState& state);
   float* slot(int32_t number) { return &sums_[static_cast<std::size_t>(number * stride_)]; }
-  void set_most(float* scores) const;
 
   bool direct_;
   int64_t classes_, blank_, stride_;

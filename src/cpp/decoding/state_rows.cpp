@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <new>
 
 #include "kernels.h"
@@ -36,17 +35,6 @@ float* StateRows::add() {
   std::memset(row, 0, static_cast<std::size_t>(row_bytes_));
   links(row)[blank_] = size_++;
   return row;
-}
-
-void StateRows::finish(float* row) const {
-  constexpr float kLeast = -std::numeric_limits<float>::infinity();
-  row[blank_] = kLeast;
-  float most[4] = {kLeast, kLeast, kLeast, kLeast};
-  int64_t c = 0;
-  for (; c + 4 <= classes_; c += 4)
-    for (int k = 0; k < 4; k++) most[k] = row[c + k] > most[k] ? row[c + k] : most[k];
-  for (; c < classes_; c++) most[0] = std::max(most[0], row[c]);
-  row[blank_] = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
 }
 
 }  // namespace pyseq

@@ -29,7 +29,7 @@ class StateRows {
   // A new row of zeros at place size() - 1, without links.
   float* add();
   // To be called when the scores of a row are there: sets what stands in the blank's place.
-  void finish(float* row) const;
+  void finish(float* row) const { set_most(row, classes_, blank_); }
 
   float* operator[](int32_t place) const {
     char* const block = blocks_[static_cast<std::size_t>(place / block_)].get();
